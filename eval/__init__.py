@@ -1,0 +1,1 @@
+"""Evaluation: metrics, synthetic campaigns with known truth, benchmarks."""
