@@ -325,6 +325,7 @@ TABLES: dict[str, pa.Schema] = {
     "documents": DOCUMENTS,
     "sources": SOURCES,
     "rejects": REJECTS,
+    "incident_rejects": REJECTS,
     "copies": COPIES,
     "narratives": NARRATIVES,
     "members": MEMBERS,

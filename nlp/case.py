@@ -1,0 +1,312 @@
+"""The case folder: tables, manifest, fingerprints, resume.
+
+A case is one Parquet file a table, Parquet files of vectors, ``manifest.json``, ``report.html``, ``export/`` and ``cache/``. Every file is
+written beside its place, flushed to disk and renamed, and the manifest names a stage only after its files are there; so a run
+that is killed at any moment leaves either the old state or the new one, and the next run goes on from it. The manifest holds no
+clock time: the same input, settings and code give the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from greyzone._version import __version__
+from greyzone.errors import CaseError, InputError, StorageError
+from greyzone.records import TABLES, Floats, check
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_LOCK = ".lock"
+_TEMPORARY = ".part"
+_OUR_FILES = {MANIFEST, _LOCK, "report.html", "export", "cache"}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """What the manifest says of a stage: the fingerprint of what it read, the digests of its files, its counts."""
+
+    fingerprint: str
+    files: Mapping[str, str]
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+
+class Case:
+    """A case folder, open for reading; `Case.writing` opens one for a run.
+
+    Parameters
+    ----------
+    path
+        The folder, as `greyzone run` made it.
+
+    Raises
+    ------
+    CaseError
+        If the folder is not there, is not a case, or its manifest cannot be read.
+
+    Examples
+    --------
+    >>> case = Case("CASE")  # doctest: +SKIP
+    >>> case.table("narratives").num_rows  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise CaseError(
+                f"no folder {str(path)!r}", "a case folder", "make one with: greyzone run DOCUMENTS --incidents FILE --out FOLDER"
+            )
+        self.manifest: dict[str, object] = _read_manifest(self.path)
+
+    @classmethod
+    @contextlib.contextmanager
+    def writing(cls, path: str | Path) -> Iterator[Case]:
+        """Open or make a case folder for a run, holding its lock until the block ends.
+
+        Raises
+        ------
+        CaseError
+            If the folder holds other files, cannot be written, or another run holds it.
+        """
+        folder = Path(path)
+        _claim(folder)
+        with _locked(folder):
+            for leftover in folder.rglob(f"*{_TEMPORARY}"):
+                leftover.unlink()
+            if not (folder / MANIFEST).exists():
+                write_bytes(
+                    folder / MANIFEST, _json({"format": FORMAT, "greyzone": __version__, "settings": {}, "inputs": {}, "stages": {}})
+                )
+            yield cls(folder)
+
+    def table(self, name: str) -> pa.Table:
+        """Read a table.
+
+        Raises
+        ------
+        InputError
+            If greyzone has no table of that name.
+        CaseError
+            If this case has none yet, or the file is damaged.
+        """
+        if name not in TABLES:
+            raise InputError(f"no table {name!r}", f"one of {', '.join(TABLES)}")
+        file = self.path / f"{name}.parquet"
+        try:
+            return check(pq.read_table(file), TABLES[name], name)
+        except FileNotFoundError:
+            raise CaseError(f"case {self.path} has no table {name!r} yet", "a finished stage", "run the stage that makes it") from None
+        except pa.ArrowInvalid as error:
+            raise CaseError(
+                f"{file} is damaged ({error})", "a Parquet file", "run greyzone on the case again: it makes the table anew"
+            ) from error
+
+    def has(self, name: str) -> bool:
+        """Say whether the table `name` has been written."""
+        return (self.path / f"{name}.parquet").is_file()
+
+    def write_table(self, name: str, rows: pa.Table) -> None:
+        """Write a table of its declared schema, whole or not at all."""
+        self._write_parquet(name, check(rows, TABLES[name], name))
+
+    def write_vectors(self, name: str, ids: list[str], vectors: Floats) -> None:
+        """Write rows of unit vectors, float16, with their ids."""
+        width = vectors.shape[1]
+        flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float16).ravel())
+        rows = pa.table({"id": pa.array(ids, pa.string()), "vector": pa.FixedSizeListArray.from_arrays(flat, width)})
+        self._write_parquet(name, rows)
+
+    def vectors(self, name: str) -> tuple[list[str], Floats]:
+        """Read what `write_vectors` wrote: the ids and a (n, d) float32 array."""
+        file = self.path / f"{name}.parquet"
+        try:
+            rows = pq.read_table(file)
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise CaseError(f"{file} cannot be read ({error})", "vectors of an earlier stage", "run greyzone on the case again") from error
+        column = rows.column("vector").combine_chunks()
+        width = column.type.list_size
+        array = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width).astype(np.float32)
+        return rows.column("id").to_pylist(), array
+
+    def stage(self, name: str) -> StageRecord | None:
+        """Return what the manifest says of a stage if its files are there and whole, else None."""
+        found = self._section("stages").get(name)
+        if not isinstance(found, dict):
+            return None
+        record = StageRecord(str(found["fingerprint"]), dict(found["files"]), dict(found.get("notes", {})))
+        whole = all((self.path / file).is_file() and digest(self.path / file) == sha for file, sha in record.files.items())
+        return record if whole else None
+
+    def finish_stage(self, name: str, fingerprint: str, files: list[str], notes: Mapping[str, object]) -> None:
+        """Enter a stage into the manifest, once its `files` are on disk."""
+        self._section("stages")[name] = {
+            "fingerprint": fingerprint,
+            "files": {file: digest(self.path / file) for file in sorted(files)},
+            "notes": dict(notes),
+        }
+        self._save()
+
+    def update(self, section: str, content: Mapping[str, object]) -> None:
+        """Set keys of a section of the manifest ("settings" or "inputs") and save it."""
+        self._section(section).update(content)
+        self._save()
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Settings that the case was last run with."""
+        return dict(self._section("settings"))
+
+    @property
+    def inputs(self) -> dict[str, object]:
+        """Input files with their digests."""
+        return dict(self._section("inputs"))
+
+    def notes(self) -> dict[str, object]:
+        """Return what every stage noted: counts, drops, warnings, context."""
+        return {name: record.get("notes", {}) for name, record in self._section("stages").items() if isinstance(record, dict)}
+
+    def _section(self, name: str) -> dict[str, object]:
+        section = self.manifest.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise CaseError(
+                f"{self.path / MANIFEST}: {name} is a {type(section).__name__}", "a mapping", "restore the file or start a new case"
+            )
+        return section
+
+    def _save(self) -> None:
+        write_bytes(self.path / MANIFEST, _json(self.manifest))
+
+    def _write_parquet(self, name: str, rows: pa.Table) -> None:
+        replace_file(
+            self.path / f"{name}.parquet", lambda target: pq.write_table(rows, target, compression="zstd", store_schema=True, version="2.6")
+        )
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    replace_file(path, lambda target: Path(target).write_bytes(content))
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, flush it to disk and rename it into place.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or refuses; what was at `path` before is untouched.
+    """
+    beside = path.with_name(f"{path.name}{_TEMPORARY}")
+    try:
+        write(beside)
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if error.errno in _FULL or "No space left" in str(error) or "File too large" in str(error):
+            raise StorageError(
+                f"no space left to write {path}", "", "free some space and run the same command again: finished stages are kept"
+            ) from error
+        raise StorageError(f"cannot write {path} ({error.strerror or error})", "", "mend that and run the same command again") from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and digests of the files below a folder."""
+    if path.is_dir():
+        total = hashlib.sha256()
+        for file in sorted(item for item in path.rglob("*") if item.is_file()):
+            total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\0".encode())
+        return total.hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(*parts: object) -> str:
+    """Digest of JSON-able parts together with greyzone's own code, so that a changed method is a changed fingerprint."""
+    content = json.dumps([_code_digest(), *parts], sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@cache
+def _code_digest() -> str:
+    package = Path(__file__).parent
+    total = hashlib.sha256()
+    homes = [package, *(Path(spec) for spec in _model_folders())]
+    for home in homes:
+        for file in sorted(home.rglob("*")):
+            if file.suffix in {".py", ".yaml", ".j2", ".css", ".js", ".xz", ".json"}:
+                total.update(file.relative_to(home).as_posix().encode())
+                total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def _model_folders() -> list[str]:
+    import greyzone.models
+
+    return list(greyzone.models.__path__)
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n").encode()
+
+
+def _read_manifest(folder: Path) -> dict[str, object]:
+    file = folder / MANIFEST
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise CaseError(
+            f"{folder} has no {MANIFEST}", "a case folder", "make one with: greyzone run DOCUMENTS --incidents FILE --out FOLDER"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise CaseError(
+            f"{file} cannot be read ({error})", "the manifest of a case", "restore it, or start a new case in another folder"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise CaseError(f"{file} has format {found!r}", f"format {FORMAT}", "open it with the version of greyzone that made it")
+    return content
+
+
+def _claim(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        strange = sorted(item.name for item in folder.iterdir() if not _is_ours(item.name))
+    except OSError as error:
+        raise CaseError(
+            f"cannot use {folder} as a case ({error.strerror})", "a folder that can be written", "give another --out"
+        ) from error
+    if strange and not (folder / MANIFEST).exists():
+        raise CaseError(f"{folder} holds other files ({', '.join(strange[:3])})", "a new or empty folder, or a case", "give another --out")
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OUR_FILES or name.endswith(_TEMPORARY)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        handle = (folder / _LOCK).open("ab")
+    except OSError as error:
+        raise CaseError(f"cannot write into {folder} ({error.strerror})", "a folder that can be written", "give another --out") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CaseError(f"another run is at work in {folder}", "one run a case", "wait for it, or give another --out") from None
+        yield

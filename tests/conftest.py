@@ -1,0 +1,36 @@
+"""What tests share: the research data beside the repository, where there is any, and a tiny scenario."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    if not SHARED.is_dir():
+        pytest.skip("the research data is not beside the repository (see docs/data.md)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def scenario(tmp_path_factory):
+    """The invented scenario at 600 documents: what `greyzone synth` writes."""
+    from greyzone.eval.synth import write_scenario
+
+    folder = tmp_path_factory.mktemp("scenario")
+    return write_scenario(folder, documents=600, seed=3)
+
+
+@pytest.fixture(scope="session")
+def scenario_case(scenario, tmp_path_factory):
+    """A finished case of that scenario; tests that change a case copy it."""
+    import greyzone
+    from greyzone.pipeline import Settings
+
+    settings = Settings(incident_mapping=str(scenario.mapping), today="2026-01-01")
+    folder = tmp_path_factory.mktemp("case") / "case"
+    return greyzone.run(scenario.documents, incidents=scenario.incidents, out=folder, settings=settings)
