@@ -1,0 +1,239 @@
+"use strict";
+// Draws and filters what the page holds. Text from documents only ever becomes text nodes.
+(function () {
+  const data = JSON.parse(document.getElementById("case-data").textContent);
+  const narratives = new Map(data.narratives.map((n) => [n.id, n]));
+  const incidents = new Map(data.incidents.map((i) => [i.id, i]));
+  const palette = ["#1f5f8b", "#b4532a", "#5d7c3b", "#7a4f8e", "#b08a1e", "#2f8079", "#a23b5a", "#50607a", "#8a6240", "#3f6fb5", "#94642c", "#4d8b5c", "#86548a", "#7c7c2e"];
+  const layout = (more) => Object.assign({ margin: { l: 50, r: 20, t: 15, b: 40 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", font: { family: "system-ui, sans-serif", size: 12, color: "#1b2430" }, hoverlabel: { align: "left" } }, more);
+  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  const byId = (id) => document.getElementById(id);
+  const cut = (text, length) => (text && text.length > length ? text.slice(0, length - 1) + "…" : text || "");
+  // Plotly reads a small set of tags in its labels; documents must not reach it as markup.
+  const plain = (text) => String(text || "").replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+  function element(tag, content, className) {
+    const made = document.createElement(tag);
+    if (content !== undefined && content !== null) made.textContent = content;
+    if (className) made.className = className;
+    return made;
+  }
+
+  function cites(ids) {
+    const cell = element("td");
+    ids.forEach((id, position) => {
+      const anchor = element("a", String(position + 1), "cite");
+      anchor.href = "#" + id;
+      anchor.title = id;
+      cell.append(anchor);
+    });
+    return cell;
+  }
+
+  function options(select, values) {
+    values.forEach((value) => {
+      const option = element("option", value[1]);
+      option.value = value[0];
+      select.append(option);
+    });
+  }
+
+  function svg(width, height, marks) {
+    const space = "http://www.w3.org/2000/svg";
+    const made = document.createElementNS(space, "svg");
+    made.setAttribute("width", width);
+    made.setAttribute("height", height);
+    made.setAttribute("class", "bars");
+    marks.forEach((mark) => {
+      const rect = document.createElementNS(space, "rect");
+      Object.entries(mark).forEach(([name, value]) => (name === "title" ? null : rect.setAttribute(name, value)));
+      if (mark.title) {
+        const title = document.createElementNS(space, "title");
+        title.textContent = mark.title;
+        rect.append(title);
+      }
+      made.append(rect);
+    });
+    return made;
+  }
+
+  // --- narratives ---
+  const span = (() => {
+    const days = data.narratives.flatMap((n) => n.volume.map((v) => Date.parse(v[0])));
+    return days.length ? [days.reduce((a, b) => Math.min(a, b)), days.reduce((a, b) => Math.max(a, b))] : [0, 1];
+  })();
+
+  function spark(narrative) {
+    const width = 150, height = 26;
+    const top = narrative.volume.reduce((most, v) => Math.max(most, v[1]), 1);
+    const scale = (day) => ((Date.parse(day) - span[0]) / Math.max(span[1] - span[0], 1)) * (width - 3);
+    return svg(width, height, narrative.volume.map((v) => ({ x: scale(v[0]).toFixed(1), y: (height - (v[1] / top) * height).toFixed(1), width: 2, height: ((v[1] / top) * height).toFixed(1), fill: "#1f5f8b", title: v[0] + ": " + v[1] })));
+  }
+
+  const order = { key: "size", down: true };
+  function narrativeRows() {
+    const find = byId("narrative-find").value.trim().toLowerCase();
+    const linked = byId("narrative-linked").checked, coordinated = byId("narrative-coordinated").checked;
+    const shown = data.narratives.filter((n) => {
+      const text = [n.label, n.headline, n.keywords.join(" "), n.languages.join(" "), n.targets.join(" ")].join(" ").toLowerCase();
+      return (!find || text.includes(find)) && (!linked || n.linked) && (!coordinated || n.coordinated > 0);
+    });
+    const value = (n) => (Array.isArray(n[order.key]) ? n[order.key].join() : n[order.key]);
+    shown.sort((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : a.id < b.id ? -1 : 1) * (order.down ? -1 : 1));
+    const body = byId("narrative-table").tBodies[0];
+    body.replaceChildren(...shown.map((n) => {
+      const row = element("tr");
+      const name = element("td");
+      name.dir = "auto";
+      name.append(element("b", n.label), element("small", n.headline), element("small", "targets named: " + (n.targets.join(", ") || "none")));
+      const volume = element("td");
+      volume.append(spark(n));
+      const onset = n.onset[0] === n.onset[1] ? n.onset[0] : (n.onset[0] || "?") + " to " + (n.onset[1] || "?");
+      row.append(name, element("td", n.size, "number"), element("td", n.texts, "number"), element("td", n.accounts, "number"), element("td", n.languages.join(", ")), element("td", onset || "undated"), volume, element("td", (n.coordinated * 100).toFixed(0) + " %", "number"), cites(n.exemplars));
+      return row;
+    }));
+    byId("narrative-count").textContent = shown.length + " of " + data.narratives.length + " narratives";
+  }
+  byId("narrative-table").querySelectorAll("th[data-key]").forEach((head) => head.addEventListener("click", () => {
+    order.down = order.key === head.dataset.key ? !order.down : true;
+    order.key = head.dataset.key;
+    narrativeRows();
+  }));
+  ["narrative-find", "narrative-linked", "narrative-coordinated"].forEach((id) => byId(id).addEventListener("input", narrativeRows));
+
+  // --- links ---
+  const two = (value) => (value === null ? "–" : value.toFixed(2));
+  function evidenceBars(link) {
+    const width = 116, middle = 58, row = 9;
+    const marks = [{ x: middle - 0.5, y: 0, width: 1, height: row * link.llr.length, fill: "#b6bec8" }];
+    link.llr.forEach((value, index) => {
+      if (value === null) return;
+      const length = Math.min(Math.abs(value) / 7, 1) * (middle - 2);
+      marks.push({ x: value < 0 ? middle - length : middle, y: index * row + 1, width: Math.max(length, 1).toFixed(1), height: row - 2, fill: value < 0 ? "#b4532a" : "#1f5f8b", title: data.llrs[index].replace("_", " and ") + " " + value.toFixed(2) + " nats" });
+    });
+    return svg(width, row * link.llr.length, marks);
+  }
+
+  function linkRows() {
+    const find = byId("link-find").value.trim().toLowerCase(), type = byId("link-type").value, displayed = byId("link-displayed").checked;
+    const shown = data.links.filter((link) => {
+      const text = ((incidents.get(link.incident) || {}).name + " " + (narratives.get(link.narrative) || {}).label).toLowerCase();
+      return (!find || text.includes(find)) && (!type || link.type === type) && (!displayed || link.displayed);
+    });
+    byId("link-table").tBodies[0].replaceChildren(...shown.map((link) => {
+      const incident = incidents.get(link.incident) || {}, row = element("tr");
+      const first = element("td"), bars = element("td"), rivals = element("td");
+      first.append(element("b", cut(incident.name, 120)), element("small", (incident.onset || []).filter((day, index, days) => day && days.indexOf(day) === index).join(" to ") + " · " + (incident.state || "state unknown") + " · " + (incident.technique || "technique unknown")));
+      first.title = incident.description || "";
+      bars.append(evidenceBars(link));
+      link.rivals.slice(0, 3).forEach((rival) => rivals.append(element("small", cut((incidents.get(rival[0]) || {}).name || rival[0], 60) + " " + two(rival[1]))));
+      const story = element("td", (narratives.get(link.narrative) || {}).label);
+      story.dir = "auto";
+      const kind = element("td", link.type);
+      kind.title = data.types.map((name, index) => name + " " + two(link.types[index])).join(", ");
+      row.append(first, story, kind, element("td", two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")", "number"), element("td", two(link.placebo), "number"), element("td", link.lag === null ? "–" : link.lag.toFixed(1), "number"), bars, element("td", cut(link.entities.join(", "), 160)), cites(link.evidence), rivals);
+      return row;
+    }));
+    byId("link-count").textContent = shown.length + " of " + data.links.length + " links listed";
+  }
+  options(byId("link-type"), data.types.map((name) => [name, name]));
+  ["link-find", "link-type", "link-displayed"].forEach((id) => byId(id).addEventListener("input", linkRows));
+
+  // --- timeline: incidents on lanes above zero, narratives on lanes below ---
+  const colour = new Map(data.timeline.narratives.map((id, index) => [id, palette[index % palette.length]]));
+  options(byId("timeline-state"), [...new Set(data.incidents.map((i) => i.state).filter(Boolean))].sort().map((code) => [code, code]));
+  const day = 86400000;
+  function timeline() {
+    const state = byId("timeline-state").value, least = Number(byId("timeline-p").value) / 100;
+    byId("timeline-p-out").textContent = least.toFixed(2);
+    const drawn = data.links.filter((link) => link.p[1] >= least && colour.has(link.narrative) && (!state || (incidents.get(link.incident) || {}).state === state));
+    const shown = [...new Set(drawn.map((link) => link.incident))].map((id) => incidents.get(id)).filter((i) => i && i.onset[0]);
+    shown.sort((a, b) => (a.onset[0] < b.onset[0] ? -1 : a.onset[0] > b.onset[0] ? 1 : a.id < b.id ? -1 : 1));
+    const lane = new Map(shown.map((i, index) => [i.id, 1 + (index % 8) * 0.8]));
+    const centre = (i) => (Date.parse(i.onset[0]) + Date.parse(i.onset[1] || i.onset[0])) / 2;
+    const traces = [];
+    data.timeline.narratives.forEach((id, index) => {
+      const n = narratives.get(id), base = -1.2 * (index + 1), top = n.volume.reduce((most, v) => Math.max(most, v[1]), 1);
+      const x = [], y = [], text = [];
+      n.volume.forEach((v, position) => {
+        const at = Date.parse(v[0]), before = position ? Date.parse(n.volume[position - 1][0]) : null;
+        // A day without documents is zero, not a line from the day before to the day after.
+        if (before === null || at - before > day) {
+          if (before !== null) { x.push(new Date(before + day)); y.push(base); text.push("0"); }
+          x.push(new Date(at - day)); y.push(base); text.push("0");
+        }
+        x.push(new Date(at)); y.push(base + v[1] / top); text.push(v[0] + ": " + v[1] + " documents");
+      });
+      if (n.volume.length) { x.push(new Date(Date.parse(n.volume[n.volume.length - 1][0]) + day)); y.push(base); text.push("0"); }
+      traces.push({ type: "scatter", mode: "lines", x: x.map(() => x[0]).slice(0, 1).concat(x), y: [base].concat(y), text: [""].concat(text), fill: "toself", fillcolor: colour.get(id) + "66", line: { color: colour.get(id), width: 1 }, name: plain(cut(n.label, 40)), hovertemplate: plain(cut(n.label, 60)) + "<br>%{text}<extra></extra>", showlegend: false });
+    });
+    drawn.forEach((link) => {
+      const incident = incidents.get(link.incident), index = data.timeline.narratives.indexOf(link.narrative);
+      if (!incident || !incident.onset[0] || index < 0) return;
+      const n = narratives.get(link.narrative), to = link.lag === null ? Date.parse(n.onset[0] || incident.onset[0]) : centre(incident) + link.lag * day;
+      traces.push({ type: "scatter", mode: "lines", x: [new Date(centre(incident)), new Date(to)], y: [lane.get(link.incident), -1.2 * (index + 1) + 0.5], line: { color: colour.get(link.narrative), width: 0.6 + 2.4 * link.p[1], dash: link.displayed ? "solid" : "dot" }, opacity: 0.55, hovertemplate: link.type + ", p " + two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")<extra></extra>", showlegend: false });
+    });
+    traces.push({ type: "scatter", mode: "markers", x: shown.map((i) => new Date(centre(i))), y: shown.map((i) => lane.get(i.id)), error_x: { type: "data", array: shown.map((i) => Math.max((Date.parse(i.onset[1] || i.onset[0]) - Date.parse(i.onset[0])) / 2, 0)), color: "#1b2430", thickness: 1.2, width: 3 }, marker: { color: "#1b2430", size: 8, symbol: "diamond" }, text: shown.map((i) => plain(cut(i.name, 90)) + "<br>" + i.onset[0] + (i.precision === "day" || i.precision === "second" ? "" : " (precision: " + i.precision + ")") + " · " + plain(i.state || "")), hovertemplate: "%{text}<extra></extra>", showlegend: false });
+    const labels = data.timeline.narratives.map((id) => plain(cut(narratives.get(id).label, 34)));
+    Plotly.react("timeline-plot", traces, layout({
+      height: 300 + 30 * data.timeline.narratives.length, margin: { l: 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
+      xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: "#eef1f4" },
+      yaxis: { tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
+    }), config);
+    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with links on the list first, then the largest. " + drawn.length + " links and " + shown.length + " dated incidents at this setting. Dotted links are not on the list.";
+  }
+  ["timeline-state", "timeline-p"].forEach((id) => byId(id).addEventListener("input", timeline));
+
+  // --- coordination network ---
+  options(byId("network-trace"), [...new Set(data.network.edges.map((edge) => edge[2]))].sort().map((name) => [name, name]));
+  function network() {
+    const trace = byId("network-trace").value, only = byId("network-flagged").checked, net = data.network;
+    const visible = net.groups.map((group) => !only || group[1]);
+    const edges = net.edges.filter((edge) => (!trace || edge[2] === trace) && visible[net.nodes[edge[0]][3]]);
+    const traces = [];
+    const lines = { x: [], y: [] };
+    edges.forEach((edge) => { const a = net.nodes[edge[0]], b = net.nodes[edge[1]]; lines.x.push(a[0], b[0], null); lines.y.push(a[1], b[1], null); });
+    traces.push({ type: "scatter", mode: "lines", x: lines.x, y: lines.y, line: { color: "#b6bec8", width: 0.7 }, hoverinfo: "skip", showlegend: false });
+    net.groups.forEach((group, number) => {
+      if (!visible[number]) return;
+      const members = net.nodes.filter((node) => node[3] === number);
+      traces.push({ type: "scatter", mode: "markers", x: members.map((n) => n[0]), y: members.map((n) => n[1]), text: members.map((n) => n[2]), hovertemplate: "%{text}<extra>" + (group[1] ? "no tested alternative fits" : "an alternative fits") + "</extra>", marker: { size: 9, color: group[1] ? palette[number % palette.length] : "#ffffff", line: { color: palette[number % palette.length], width: 1.6 } }, showlegend: false });
+    });
+    Plotly.react("network-plot", traces, layout({ height: net.nodes.length ? 460 : 120, hovermode: "closest", xaxis: { visible: false }, yaxis: { visible: false, scaleanchor: "x" } }), config);
+    byId("network-count").textContent = edges.length + " pairs in " + visible.filter(Boolean).length + " groups; " + net.outside + " kept pairs belong to no group";
+  }
+  ["network-trace", "network-flagged"].forEach((id) => byId(id).addEventListener("input", network));
+
+  // --- impact ---
+  options(byId("impact-state"), data.impact.map((entry, index) => [String(index), entry.name + (entry.last.status === "ok" ? "" : " (" + entry.last.status + ")")]));
+  function impact() {
+    const entry = data.impact[Number(byId("impact-state").value || 0)];
+    const vector = byId("impact-vector");
+    vector.replaceChildren();
+    if (!entry) {
+      byId("impact-status").textContent = "No state was scored.";
+      Plotly.react("impact-plot", [], layout({ height: 120 }), config);
+      Plotly.react("share-plot", [], layout({ height: 120 }), config);
+      return;
+    }
+    const column = (index) => entry.curve.map((point) => point[index]);
+    const band = (low, high, fill, name) => [
+      { type: "scatter", mode: "lines", x: column(0), y: column(low), line: { width: 0 }, hoverinfo: "skip", showlegend: false },
+      { type: "scatter", mode: "lines", x: column(0), y: column(high), fill: "tonexty", fillcolor: fill, line: { width: 0 }, name, hoverinfo: "skip" },
+    ];
+    Plotly.react("impact-plot", [...band(4, 5, "#e3ecf3", "data and doctrine, 90 %"), ...band(1, 3, "#a9c6da", "data, 90 %"), { type: "scatter", mode: "lines", x: column(0), y: column(2), line: { color: "#1f5f8b", width: 2 }, name: "median", customdata: entry.curve.map((point) => [point[1], point[3]]), hovertemplate: "%{x}: %{y:.0f} (%{customdata[0]:.0f}–%{customdata[1]:.0f})<extra></extra>" }], layout({ height: 340, yaxis: { range: [0, 100], title: { text: "score" }, gridcolor: "#eef1f4" }, xaxis: { gridcolor: "#eef1f4" }, legend: { orientation: "h", y: 1.08 } }), config);
+    const top = entry.shares.slice(0, 12), rest = entry.shares.slice(12).reduce((sum, share) => sum + share[2], 0);
+    const names = top.map((share) => plain(cut(data.names[share[0]] || share[0], 46))), values = top.map((share) => share[2]);
+    if (entry.shares.length > 12) { names.push(entry.shares.length - 12 + " more"); values.push(rest); }
+    names.push("central score"); values.push(values.reduce((sum, value) => sum + value, 0));
+    Plotly.react("share-plot", [{ type: "waterfall", orientation: "h", y: [...names.keys()].map((index) => index), x: values, measure: values.map((_, index) => (index === values.length - 1 ? "total" : "relative")), increasing: { marker: { color: "#1f5f8b" } }, totals: { marker: { color: "#1b2430" } }, connector: { line: { color: "#b6bec8", width: 1 } }, customdata: top.map((share) => "90 % interval " + two(share[3]) + "–" + two(share[4])).concat(["", ""]), hovertemplate: "%{x:.2f} %{customdata}<extra></extra>" }], layout({ height: 90 + 26 * names.length, margin: { l: 300, r: 20, t: 10, b: 40 }, yaxis: { autorange: "reversed", tickvals: [...names.keys()], ticktext: names }, xaxis: { title: { text: "share of the score" }, gridcolor: "#eef1f4" } }), config);
+    const last = entry.last, show = (value, digits) => (value === null ? "–" : value.toFixed(digits));
+    const status = byId("impact-status");
+    status.replaceChildren(element("span", last.status === "ok" ? "interval and order hold over the doctrine ensemble" : last.status, last.status === "ok" ? "mark calm" : "mark"));
+    [["As of", last.date], ["Score", show(last.score[1], 0) + " (90 % interval " + show(last.score[0], 0) + "–" + show(last.score[2], 0) + ")"], ["With doctrine varied", show(last.doctrine[0], 0) + "–" + show(last.doctrine[1], 0)], ["Peak of one event", last.peak_words + " (" + show(last.peak, 0) + "): " + cut(data.names[last.peak_item] || last.peak_item, 90)], ["Cumulative excess", show(last.excess, 0) + " above that peak"], ["Tempo", show(last.tempo, 2) + " times its year, p = " + show(last.tempo_p, 3)], ["Breadth", show(last.breadth, 1) + " sectors' worth"], ["Hybridity", show(last.hybridity === null ? null : last.hybridity * 100, 0) + " % of the dose is synergy"], ["Coverage", last.coverage]].forEach(([name, value]) => vector.append(element("dt", name), element("dd", value)));
+  }
+  byId("impact-state").addEventListener("input", impact);
+
+  narrativeRows(); linkRows(); timeline(); network(); impact();
+  document.body.dataset.ready = "yes";
+})();

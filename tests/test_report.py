@@ -1,0 +1,281 @@
+"""The page: self-contained, safe against what documents hold, and working in a browser."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html.parser
+import json
+import os
+import re
+import shutil
+
+import pytest
+
+from greyzone.doctrine import load_doctrine
+from greyzone.records import COPIES, DOCUMENTS, EDGES, GROUPS, NARRATIVES, TABLES, empty, table
+from greyzone.report import render, script_json
+from greyzone.report.network import layout_network
+from greyzone.report.view import build_view, pseudonym
+
+HOSTILE = '</script><script>window.stolen=1</script><img src=x onerror="window.stolen=1">"\u2028'
+
+
+@pytest.fixture(scope="module")
+def page(scenario_case):
+    return scenario_case.path / "report.html"
+
+
+class References(html.parser.HTMLParser):
+    """Collects everything a browser would fetch, and the text of scripts."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.anchors, self.ids = [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if "id" in values:
+            self.ids.add(values["id"])
+        if tag == "a":
+            self.anchors.append(values.get("href"))
+        else:
+            self.fetched += [value for name, value in attrs if name in {"src", "href", "srcset", "data", "action", "poster"}]
+
+
+def test_nothing_is_fetched_and_every_anchor_leads_somewhere(page):
+    found = References()
+    found.feed(page.read_text())
+    assert found.fetched == ["data:,"]
+    assert all(anchor.startswith("#") for anchor in found.anchors)
+    assert {anchor[1:] for anchor in found.anchors} <= found.ids
+
+
+def test_the_page_is_the_same_every_time(scenario_case):
+    tables = {name: scenario_case.table(name) for name in TABLES}
+    once = render(tables, scenario_case.manifest, doctrine=load_doctrine())
+    assert once == render(tables, scenario_case.manifest, doctrine=load_doctrine())
+    assert once == (scenario_case.path / "report.html").read_text()
+
+
+def test_no_account_name_and_no_refused_phrase_on_the_page(page, scenario_case):
+    text = page.read_text()
+    told = re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    documents = " ".join(scenario_case.table("documents")["text"].to_pylist())
+    for account in set(scenario_case.table("documents")["account"].to_pylist()):
+        assert account in documents or not re.search(rf"\b{re.escape(account)}\b", told), account
+    body = told[: told.index('id="provenance"')].lower()
+    for phrase in load_doctrine().phrases("refusal_phrases"):
+        assert phrase not in body
+
+
+def test_an_empty_case_still_renders():
+    text = render({}, {"greyzone": "0"}, doctrine=load_doctrine())
+    assert "No group of accounts passed" in text
+    assert "No state has enough evidence" in text
+
+
+def hostile_tables():
+    when = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
+    documents = table([{"doc_id": "doc-1", "text": HOSTILE, "account": "a", "published_at": when, "urls": [], "lang": "en"}], DOCUMENTS)
+    stories = table(
+        [
+            {
+                "narrative_id": "nar-1",
+                "label": HOSTILE,
+                "headline": HOSTILE,
+                "keywords": [HOSTILE],
+                "exemplars": ["doc-1"],
+                "size": 1,
+                "distinct_texts": 1,
+                "accounts": 1,
+                "volume": [{"day": when.date(), "documents": 1}],
+                "peak_day": when.date(),
+                "onset_lo": when,
+                "onset_hi": when,
+            }
+        ],
+        NARRATIVES,
+    )
+    return {"documents": documents, "narratives": stories, "copies": empty(COPIES)}
+
+
+def test_hostile_text_stays_text():
+    text = render(hostile_tables(), {}, doctrine=load_doctrine())
+    assert "<script>window.stolen" not in text
+    assert "<img src=x" not in text
+
+
+@pytest.mark.parametrize("content", [HOSTILE, "<!--", "]]>", "&amp;", "\u2029"])
+def test_script_json_round_trips_and_cannot_end_its_element(content):
+    text = script_json({"text": content})
+    assert json.loads(text) == {"text": content}
+    assert not set("<>&\u2028\u2029") & set(text)
+
+
+def test_script_json_refuses_what_browsers_cannot_read():
+    with pytest.raises(ValueError, match="Out of range"):
+        script_json({"value": float("nan")})
+
+
+def test_pseudonyms_are_stable_and_distinct():
+    assert pseudonym("anna") == pseudonym("anna") != pseudonym("ben")
+    assert "anna" not in pseudonym("anna")
+
+
+def test_network_layout_separates_groups_and_counts_what_it_leaves_out():
+    groups = table([{"group_id": f"grp-{n}", "accounts": [f"a{n}{i}" for i in range(4 + n)]} for n in range(5)], GROUPS)
+    edges = table(
+        [
+            {"trace": "co-url", "account_a": "a00", "account_b": "a01", "shared": 3, "p": 1e-9, "group_id": "grp-0"},
+            {"trace": "co-url", "account_a": "x", "account_b": "y", "shared": 2, "p": 1e-3, "group_id": None},
+        ],
+        EDGES,
+    )
+    found = layout_network(groups, edges, {f"grp-{n}": n % 2 == 0 for n in range(5)}, str.upper)
+    assert len(found["nodes"]) == 4 + 5 + 6 + 7 + 8
+    assert found["outside"] == 1
+    assert [found["nodes"][end][2] for end in found["edges"][0][:2]] == ["A00", "A01"]
+    circles = [(x, y, radius) for _, _, x, y, radius in found["groups"]]
+    for i, (x, y, radius) in enumerate(circles):
+        for a, b, other in circles[:i]:
+            assert ((x - a) ** 2 + (y - b) ** 2) ** 0.5 >= radius + other
+
+
+def test_view_says_what_it_does_not_list(scenario_case):
+    tables = {name: scenario_case.table(name) for name in TABLES}
+    view = build_view(tables, scenario_case.manifest, doctrine=load_doctrine())
+    assert len(view["data"]["links"]) + view["unlisted_links"] == tables["links"].num_rows
+    assert len(view["data"]["narratives"]) == tables["narratives"].num_rows
+    cited = {identity for story in view["data"]["narratives"] for identity in story["exemplars"]}
+    assert cited <= {document["id"] for document in view["documents"]}
+
+
+# --- in a browser ---
+
+
+@pytest.fixture(scope="module")
+def browser():
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        if os.environ.get("GREYZONE_REQUIRE_BROWSER"):
+            pytest.fail("chromium and chromedriver are required here and are not installed")
+        pytest.skip("chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+        "--window-size=1500,1000",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driven = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    yield driven
+    driven.quit()
+
+
+def opened(browser, page):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script("return document.body.dataset.ready") == "yes")
+    return browser
+
+
+def severe(browser):
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def act(browser, identity, value, event="input"):
+    browser.execute_script(
+        "const e=document.getElementById(arguments[0]); if (e.type==='checkbox') e.checked=arguments[1]; else e.value=arguments[1];"
+        "e.dispatchEvent(new Event(arguments[2], {bubbles: true}))",
+        identity,
+        value,
+        event,
+    )
+
+
+def rows(browser, identity):
+    return browser.execute_script("return document.querySelectorAll(`#${arguments[0]} tbody tr`).length", identity)
+
+
+@pytest.mark.browser
+def test_page_opens_without_errors_or_requests_and_draws(browser, page):
+    opened(browser, page)
+    assert severe(browser) == []
+    assert (
+        browser.execute_script("return performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).map(r => r.name)")
+        == []
+    )
+    for plot in ("timeline-plot", "impact-plot", "share-plot"):
+        drawn = browser.execute_script("return document.querySelectorAll(`#${arguments[0]} .main-svg path`).length", plot)
+        assert drawn > 2, plot
+
+
+@pytest.mark.browser
+def test_filters_narrow_the_tables(browser, page, scenario_case):
+    opened(browser, page)
+    everything = rows(browser, "narrative-table")
+    assert everything == scenario_case.table("narratives").num_rows
+    word = scenario_case.table("narratives")["keywords"][0].as_py()[0]
+    act(browser, "narrative-find", word)
+    assert 0 < rows(browser, "narrative-table") < everything
+    act(browser, "narrative-find", "")
+    act(browser, "narrative-linked", True)
+    assert rows(browser, "narrative-table") <= everything
+    all_links = rows(browser, "link-table")
+    act(browser, "link-find", "no such incident anywhere")
+    assert rows(browser, "link-table") == 0 < all_links
+    assert severe(browser) == []
+
+
+@pytest.mark.browser
+def test_sorting_and_the_timeline_slider(browser, page):
+    opened(browser, page)
+    browser.execute_script("document.querySelector('#narrative-table th[data-key=accounts]').click()")
+    counts = browser.execute_script(
+        "return [...document.querySelectorAll('#narrative-table tbody tr')].map(r => Number(r.cells[3].textContent))"
+    )
+    assert counts == sorted(counts, reverse=True)
+
+    def drawn():
+        return browser.execute_script(
+            "return document.getElementById('timeline-plot').data.filter(t => t.mode === 'lines' && t.x.length === 2).length"
+        )
+
+    act(browser, "timeline-p", "0")
+    most = drawn()
+    act(browser, "timeline-p", "100")
+    assert drawn() < most
+    assert severe(browser) == []
+
+
+@pytest.mark.browser
+def test_impact_follows_the_chosen_state(browser, page):
+    opened(browser, page)
+    states = browser.execute_script("return document.querySelectorAll('#impact-state option').length")
+    assert states > 1
+    before = browser.execute_script("return JSON.stringify(document.getElementById('impact-plot').data.map(t => t.y))")
+    act(browser, "impact-state", "1")
+    assert browser.execute_script("return JSON.stringify(document.getElementById('impact-plot').data.map(t => t.y))") != before
+    assert "90 % interval" in browser.execute_script("return document.getElementById('impact-vector').textContent")
+
+
+@pytest.mark.browser
+def test_hostile_text_does_not_run(browser, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text(render(hostile_tables(), {}, doctrine=load_doctrine()))
+    opened(browser, page)
+    act(browser, "narrative-find", "")
+    assert browser.execute_script("return window.stolen") is None
+    assert rows(browser, "narrative-table") == 1
