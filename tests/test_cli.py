@@ -1,0 +1,201 @@
+"""The command line: data on stdout, one clear line for bad input, exit codes that tell, every command documented."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from typer.main import get_command
+
+from greyzone.cli import app
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def greyzone(*arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "greyzone", *map(str, arguments)], capture_output=True, text=True, check=False, input=stdin
+    )
+
+
+@pytest.fixture(scope="module")
+def case(scenario, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "case"
+    done = greyzone("run", scenario.documents, "--incidents", scenario.incidents, "--incident-mapping", scenario.mapping, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(folder / "report.html")
+    return folder
+
+
+def test_progress_goes_to_stderr(scenario, tmp_path):
+    done = greyzone("collect", scenario.documents, "--out", tmp_path / "case")
+    assert done.returncode == 0
+    assert "collect: done" in done.stderr
+    assert json.loads(done.stdout)["documents"] > 0
+
+
+def test_show_lists_tables_and_counts_what_is_not_shown(case):
+    listed = [json.loads(line) for line in greyzone("show", case, "--json").stdout.splitlines()]
+    assert {row["table"] for row in listed} >= {"documents", "narratives", "links", "impact"}
+    shown = greyzone("show", case, "narratives", "--limit", 2, "--json")
+    assert len(shown.stdout.splitlines()) == 2
+    total = next(row["rows"] for row in listed if row["table"] == "narratives")
+    assert f"2 of {total} rows" in shown.stderr
+    assert "label" in greyzone("show", case, "narratives").stdout
+
+
+def test_sql(case):
+    done = greyzone("sql", case, "select count(*) as n from documents", "--json")
+    assert json.loads(done.stdout)["n"] > 0
+    assert greyzone("sql", case, "-", "--json", stdin="select 1 as one").stdout.strip() == '{"one": 1}'
+
+
+@pytest.mark.parametrize(
+    "query", ["select * from nowhere", "select * from read_csv('/etc/passwd')", "copy documents to '/tmp/stolen.csv'", "install httpfs"]
+)
+def test_sql_reaches_nothing_but_the_case(case, query):
+    done = greyzone("sql", case, query)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "the query fails" in done.stderr
+
+
+def test_export_stix(case, tmp_path):
+    done = greyzone("export", "stix", case)
+    assert done.returncode == 0, done.stderr
+    bundle = json.loads(pathlib.Path(done.stdout.strip()).read_text())
+    assert bundle["type"] == "bundle"
+    assert json.loads(greyzone("export", "stix", case, "--out", "-").stdout) == bundle
+
+
+def test_stage_commands_go_on_from_the_case(case):
+    done = greyzone("impact", case, "--as-of", "2024-03-15", "--doctrine", "additive")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["as_of"] == "2024-03-15"
+
+
+def test_doctor():
+    rows = [json.loads(line) for line in greyzone("doctor", "--json").stdout.splitlines()]
+    states = {row["check"]: row["state"] for row in rows}
+    assert states["default encoder"] == states["doctrines"] == "good"
+
+
+def bad_inputs(folder: pathlib.Path):
+    good = json.dumps({"text": "The harbour office closes early on Friday this week", "date": "2024-02-01"})
+    yield "empty.jsonl", b""
+    yield "binary.csv", bytes(range(256)) * 64
+    yield "binary.jsonl", b"\x7fELF\x02\x01\x01\x00" + bytes(range(256)) * 64
+    yield "notext.csv", b"name,when\nAnna,2024-02-01\n"
+    yield "utf16le.csv", "text,date\nПривіт усім у порту,2024-02-01\n".encode("utf-16-le")
+    yield "torn.parquet", b"PAR1 torn"
+    yield "torn.jsonl.gz", gzip.compress(("\n".join([good] * 500)).encode())[:-20]
+    yield "absent.csv", None
+
+
+@pytest.mark.parametrize(
+    "name", ["empty.jsonl", "binary.csv", "binary.jsonl", "notext.csv", "utf16le.csv", "torn.parquet", "torn.jsonl.gz", "absent.csv"]
+)
+def test_bad_files_are_one_clear_line(tmp_path, name):
+    content = dict(bad_inputs(tmp_path))[name]
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = greyzone("run", tmp_path / name, "--out", tmp_path / "case")
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "case").glob("*.parquet"))
+
+
+def rejects(case: pathlib.Path) -> list[dict]:
+    return [json.loads(line) for line in greyzone("show", case, "rejects", "--json", "--limit", 0).stdout.splitlines()]
+
+
+def test_bad_rows_are_counted_with_file_and_offset(tmp_path):
+    good = {"text": "The harbour office closes early on Friday this week", "date": "2024-02-01", "id": "1"}
+    lines = [
+        json.dumps(good),
+        "{broken",
+        json.dumps(good | {"id": "2", "date": "2999-01-01", "text": "A note from the far future about the harbour office"}),
+        json.dumps(good | {"id": "1", "text": "The same id with quite another text about the ferry"}),
+        json.dumps(good | {"id": "4", "text": "   "}),
+        '{"text": "' + "x" * 50_000_000 + '"}',
+    ]
+    (tmp_path / "rows.jsonl").write_bytes("\n".join(lines).encode() + b'\n{"text": "bad \xff\xfe bytes"}\n')
+    done = greyzone("collect", tmp_path / "rows.jsonl", "--out", tmp_path / "case")
+    assert done.returncode == 0, done.stderr
+    notes = json.loads(done.stdout)
+    assert notes["rows_read"] == 7
+    assert notes["documents"] == 3
+    found = {(row["offset"], row["action"]) for row in rejects(tmp_path / "case")}
+    assert {(2, "rejected"), (3, "repaired"), (5, "rejected"), (6, "rejected"), (7, "rejected")} <= found
+    assert any("id" in row["reason"] and row["action"] == "repaired" for row in rejects(tmp_path / "case"))
+    assert all(row["path"].endswith("rows.jsonl") for row in rejects(tmp_path / "case"))
+
+
+def test_ragged_csv(tmp_path):
+    (tmp_path / "ragged.csv").write_text(
+        "text,date,account\nThe ferry is late again,2024-02-01,anna\nOnly one cell\nThe tram,2024-02-02,ben,one,too,many\n"
+    )
+    done = greyzone("collect", tmp_path / "ragged.csv", "--out", tmp_path / "case")
+    assert json.loads(done.stdout)["rows_read"] == 3
+    assert {row["offset"] for row in rejects(tmp_path / "case")} == {3, 4}
+
+
+def test_stix_bundle_with_unknown_types(tmp_path):
+    stamp = "2024-01-05T00:00:00.000Z"
+    common = {"spec_version": "2.1", "created": stamp, "modified": stamp}
+    objects = [
+        {
+            "type": "incident",
+            "id": "incident--6f0b5c0e-8f0a-4d57-9ba3-3a8a9c1d2e01",
+            "name": "Intrusion at the Example port office",
+            **common,
+        },
+        {"type": "x-weather", "id": "x-weather--6f0b5c0e-8f0a-4d57-9ba3-3a8a9c1d2e02", "mood": "grey", **common},
+    ]
+    bundle = {"type": "bundle", "id": "bundle--6f0b5c0e-8f0a-4d57-9ba3-3a8a9c1d2e03", "objects": objects}
+    (tmp_path / "bundle.json").write_text(json.dumps(bundle))
+    (tmp_path / "few.jsonl").write_text(json.dumps({"text": "The harbour office closes early", "date": "2024-02-01"}))
+    greyzone("collect", tmp_path / "few.jsonl", "--out", tmp_path / "case")
+    done = greyzone("incidents", tmp_path / "case", tmp_path / "bundle.json")
+    assert done.returncode == 0, done.stderr
+    notes = json.loads(done.stdout)
+    assert notes["incidents"] == 1
+    assert sum(notes["rejected"].values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--map", "text"], "FIELD=COLUMN"),
+        (["--map", "text=nowhere"], "nowhere"),
+        (["--encoder", "./no-such-model"], "no-such-model"),
+        (["--doctrine", "no-such-doctrine"], "no-such-doctrine"),
+        (["--as-of", "yesterday"], "yesterday"),
+    ],
+)
+def test_bad_arguments_are_one_clear_line(scenario, tmp_path, arguments, said):
+    done = greyzone("run", scenario.documents, "--out", tmp_path / "case", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def commands(group=None, prefix=()):
+    for name, command in (group or get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*prefix, name))
+        else:
+            yield " ".join((*prefix, name)), command
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda item: item if isinstance(item, str) else "")
+def test_every_command_has_help_an_example_and_stands_in_the_docs(name, command):
+    assert f"greyzone {name}" in command.help
+    assert f"greyzone {name}" in (ROOT / "docs" / "commands.md").read_text()
