@@ -1,0 +1,54 @@
+"""Folders of the Hugging Face `datasets` library (``save_to_disk``): one dataset, or several splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from greyzone.collect.batches import Chunk, Source
+from greyzone.collect.columns import resolve
+from greyzone.collect.parquet import of_table
+from greyzone.errors import InputError, OptionalDependencyError
+
+
+def is_dataset(folder: Path) -> bool:
+    """Tell whether `folder` was written by ``save_to_disk``."""
+    return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
+
+
+def splits(folder: Path) -> list[Path]:
+    """Return the folders of the splits in the order of their names, or `folder` itself if it has none."""
+    if (folder / "state.json").is_file():
+        return [folder]
+    return sorted(part for part in folder.iterdir() if (part / "state.json").is_file())
+
+
+def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: int) -> Iterator[Chunk]:
+    """Yield the rows of one dataset folder; no code that a dataset may carry is run.
+
+    Raises
+    ------
+    InputError
+        If the folder is damaged or has no text column.
+    """
+    dataset = _load(path)
+    wanted = resolve(dataset.column_names, mapping, source.path)
+    dataset = dataset.select_columns(list(dict.fromkeys(wanted.values()))).with_format("arrow")
+    first = 1
+    for table in dataset.iter(batch_size=batch_rows):
+        yield of_table(table, wanted, first)
+        first += table.num_rows
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401
+    try:
+        import datasets
+    except ImportError:
+        raise OptionalDependencyError("reading datasets folders", "datasets") from None
+    try:
+        return datasets.Dataset.load_from_disk(str(path))
+    except Exception as error:
+        # The library raises whatever its parsers raise; all of it means that the folder is not what it should be.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be read as a dataset ({type(error).__name__}: {reason})", "a folder of save_to_disk") from None

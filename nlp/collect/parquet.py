@@ -1,0 +1,42 @@
+"""Parquet tables, column by column and batch by batch: nothing is turned into Python rows that need not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from greyzone.collect.batches import Chunk, Source
+from greyzone.collect.columns import resolve
+from greyzone.errors import InputError
+
+
+def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: int) -> Iterator[Chunk]:
+    """Yield the rows of a Parquet file.
+
+    Raises
+    ------
+    InputError
+        If the file is not Parquet, is damaged, or has no text column.
+    """
+    first = 1
+    try:
+        with pq.ParquetFile(path) as file:
+            wanted = resolve(file.schema_arrow.names, mapping, source.path)
+            for batch in file.iter_batches(batch_size=batch_rows, columns=list(dict.fromkeys(wanted.values()))):
+                if batch.num_rows:
+                    yield of_table(pa.Table.from_batches([batch]), wanted, first)
+                first += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        # A bare InputError of ours is a ValueError too, but never one of these two.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{source.path} is not a whole Parquet file, read up to row {first - 1} ({reason})", "", "write it again"
+        ) from None
+
+
+def of_table(table: pa.Table, wanted: Mapping[str, str], first: int) -> Chunk:
+    """Return a table's columns as a chunk whose first row has offset `first`."""
+    return Chunk({field: table.column(column) for field, column in wanted.items()}, range(first, first + table.num_rows))
