@@ -1,1 +1,1 @@
-"""Training commands."""
+"""Commands that build what greyzone ships: tables and, later, models."""
