@@ -1,1 +1,9 @@
-"""Placeholder docstring, replaced by its stage."""
+"""Readers of incident reports, and their canonicalisation: one event and target state, one row."""
+
+from __future__ import annotations
+
+from greyzone.incidents.canonical import canonicalise
+from greyzone.incidents.reading import read_reports
+from greyzone.incidents.reports import TECHNIQUE_CLASSES
+
+__all__ = ["TECHNIQUE_CLASSES", "canonicalise", "read_reports"]

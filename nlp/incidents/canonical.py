@@ -1,0 +1,238 @@
+"""Canonical incidents: reports of one event become one row an (event, target state), with what their agreement is worth.
+
+- reports merge at posterior >= canonical.merge, best pair first, unless a merge would chain onsets farther apart than the window or two
+  reports that one source tells apart; what is not merged from canonical.review on is logged for a person
+- level: triangular around the crosswalk of each graded report; several sources give the widest envelope with the mean mode
+- reach: the widest; credibility: 1 - prod(1 - pi) over sources, a source counting once, capped at credibility.ceiling
+- onset: what all reports allow, else the whole span; critical: a sector holds a phrase of words.critical_sectors (a final s aside)
+- a report that does not name a state speaks for it only if it names no state at all
+
+The order of the reports, and repeats of one report, change nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import cast
+
+import pyarrow as pa
+
+from greyzone.doctrine import Doctrine
+from greyzone.incidents.linkage import Pair, Record, compare, gap, record_of
+from greyzone.incidents.reports import span_precision, unique
+from greyzone.records import INCIDENTS, MERGES, REACHES, REPORTS, Canonical, check, content_id, table
+from greyzone.text import fold
+
+Row = dict[str, object]
+
+
+def canonicalise(reports: pa.Table, *, doctrine: Doctrine) -> Canonical:
+    """Merge reports of one event and return one row an (event, target state).
+
+    Parameters
+    ----------
+    reports
+        A table of `REPORTS`; rows of one report_id count once.
+    doctrine
+        Gives the numbers of ``canonical``, ``crosswalk``, ``levels``, ``unknown_level``, ``credibility`` and the critical sectors.
+
+    Returns
+    -------
+    Canonical
+        Incidents ordered by incident_id, and the log of merged and reviewed pairs ordered by the ids of their reports.
+    """
+    rows: list[Row] = check(reports, REPORTS, "reports").to_pylist()
+    rows.sort(key=lambda row: (str(row["report_id"]), str(row["path"]), cast("int", row["offset"] or 0)))
+    distinct = list({str(row["report_id"]): row for row in reversed(rows)}.values())[::-1]
+    records = [record_of(row) for row in distinct]
+    groups, log = _merge(records, compare(records, doctrine), doctrine)
+    incidents = [incident for group in groups for incident in _incidents([distinct[at] for at in group], doctrine)]
+    incidents.sort(key=lambda row: str(row["incident_id"]))
+    log.sort(key=lambda row: (str(row["report_a"]), str(row["report_b"])))
+    return Canonical(table(incidents, INCIDENTS), table(log, MERGES))
+
+
+def _merge(records: Sequence[Record], pairs: Sequence[Pair], doctrine: Doctrine) -> tuple[list[list[int]], list[Row]]:
+    merge, window = doctrine["canonical.merge"], doctrine["canonical.window_days"]
+    group_of = list(range(len(records)))
+    members = {at: [at] for at in range(len(records))}
+    alike = {(pair.a, pair.b) for pair in pairs if pair.posterior >= merge}
+    log: list[Row] = []
+    for pair in pairs:
+        left, right = group_of[pair.a], group_of[pair.b]
+        decision, evidence = "review", pair.evidence
+        if pair.posterior >= merge:
+            clash = "" if left == right else _clash(members[left], members[right], records, alike, window)
+            decision, evidence = ("review", f"{evidence}; not merged: {clash}") if clash else ("merged", evidence)
+            if not clash and left != right:
+                into, gone = min(left, right), max(left, right)
+                members[into] = sorted(members[into] + members[gone])
+                for at in members.pop(gone):
+                    group_of[at] = into
+        log.append(
+            {
+                "report_a": records[pair.a].report_id,
+                "report_b": records[pair.b].report_id,
+                "posterior": pair.posterior,
+                "decision": decision,
+                "evidence": evidence,
+            }
+        )
+    return [members[at] for at in sorted(members)], log
+
+
+def _clash(left: list[int], right: list[int], records: Sequence[Record], alike: set[tuple[int, int]], window: float) -> str:
+    """Say why two groups cannot be one event, or return ""."""
+    for a in left:
+        for b in right:
+            apart = gap(records[a], records[b])
+            if apart is not None and apart > window:
+                return f"it would chain onsets {apart:.0f} days apart"
+            if records[a].source == records[b].source and (min(a, b), max(a, b)) not in alike:
+                return "it would join two reports that one source tells apart"
+    return ""
+
+
+def _incidents(group: list[Row], doctrine: Doctrine) -> list[Row]:
+    states = sorted({state for row in group for state in _strings(row, "target_states")})
+    found: list[Row] = []
+    targets: list[str | None] = [*states] or [None]
+    for state in targets:
+        told = [row for row in group if state is None or not _strings(row, "target_states") or state in _strings(row, "target_states")]
+        found.append(_incident(told, state, doctrine))
+    return found
+
+
+def _incident(told: list[Row], state: str | None, doctrine: Doctrine) -> Row:
+    onset, precision, onset_flags = _onset(told)
+    lo, mode, hi = _level(told, doctrine)
+    sectors = sorted({sector for row in told for sector in _strings(row, "sectors")})
+    named = min(told, key=lambda row: (_width(row), str(row["report_id"])))
+    longest = min(told, key=lambda row: (-len(str(row["description"] or "")), str(row["report_id"])))
+    ends = [(row["end_lo"], row["end_hi"]) for row in told if row["end_lo"] is not None]
+    classes = sorted({str(row["technique_class"]) for row in told} - {"unknown", "None"})
+    return {
+        "incident_id": content_id("inc", min(str(row["report_id"]) for row in told), state),
+        "name": named["name"],
+        "description": longest["description"],
+        "onset_lo": onset[0],
+        "onset_hi": onset[1],
+        "onset_precision": precision,
+        "end_lo": min((cast("datetime", low) for low, _ in ends), default=None),
+        "end_hi": max((cast("datetime", high) for _, high in ends), default=None),
+        "target_state": state,
+        "sectors": sectors,
+        "critical": _critical(sectors, doctrine.phrases("critical_sectors")),
+        "technique_class": str(named["technique_class"]) if named["technique_class"] in classes else (classes or ["unknown"])[0],
+        "actors": _actors(told),
+        "entities": _entities(told),
+        "level_lo": lo,
+        "level_mode": mode,
+        "level_hi": hi,
+        "reach": max((str(row["reach"]) for row in told if row["reach"]), key=REACHES.index, default="local"),
+        "credibility": _credibility(told, doctrine),
+        "reports": sorted(str(row["report_id"]) for row in told),
+        "sources": sorted({str(row["source"]) for row in told}),
+        "flags": unique([*sorted({flag for row in told for flag in _strings(row, "flags")}), *onset_flags]),
+    }
+
+
+def _strings(row: Row, column: str) -> list[str]:
+    return list(cast("list[str] | None", row[column]) or [])
+
+
+def _width(row: Row) -> float:
+    lo, hi = row["onset_lo"], row["onset_hi"]
+    return (hi - lo).total_seconds() if isinstance(lo, datetime) and isinstance(hi, datetime) else math.inf
+
+
+def _onset(told: list[Row]) -> tuple[tuple[datetime | None, datetime | None], str, list[str]]:
+    dated = [row for row in told if isinstance(row["onset_lo"], datetime)]
+    if not dated:
+        return (None, None), "unknown", []
+    lows = [cast("datetime", row["onset_lo"]) for row in dated]
+    highs = [cast("datetime", row["onset_hi"]) for row in dated]
+    if len({*zip(lows, highs, strict=True)}) == 1:
+        return (lows[0], highs[0]), str(min(dated, key=lambda row: str(row["report_id"]))["onset_precision"]), []
+    if max(lows) <= min(highs):
+        return (max(lows), min(highs)), span_precision(max(lows), min(highs)), []
+    return (min(lows), max(highs)), span_precision(min(lows), max(highs)), ["onsets of the reports do not overlap"]
+
+
+def _level(told: list[Row], doctrine: Doctrine) -> tuple[float, float, float]:
+    """Return (lo, mode, hi) on 0..5; a source counts once, by the mean of its reports."""
+    half = doctrine["levels.half_width"]
+    by_source: dict[str, list[float]] = defaultdict(list)
+    for row in told:
+        level = _crosswalk(row["scale"], row["scale_code"], doctrine)
+        if level is not None:
+            by_source[str(row["source"])].append(level)
+    if not by_source:
+        unknown = doctrine.section("unknown_level")
+        return unknown["lo"], unknown["mode"], unknown["hi"]
+    levels = sorted(level for found in by_source.values() for level in found)
+    mode = math.fsum(sorted(math.fsum(sorted(found)) / len(found) for found in by_source.values())) / len(by_source)
+    return max(0.0, levels[0] - half), mode, min(5.0, levels[-1] + half)
+
+
+def _crosswalk(scale: object, code: object, doctrine: Doctrine) -> float | None:
+    """Return the level of a code; a number between two keys takes the nearest lower one, an unknown scale or code None."""
+    prefix = f"crosswalk.{scale}."
+    leaves = {name[len(prefix) :]: leaf.value for name, leaf in doctrine.leaves.items() if name.startswith(prefix)}
+    if code is None or not leaves:
+        return None
+    if str(code) in leaves:
+        return leaves[str(code)]
+    try:
+        value = float(str(code))
+        lower = [key for key in leaves if float(key) <= value]
+    except ValueError:
+        return None
+    return leaves[max(lower, key=float)] if lower else None
+
+
+def _credibility(told: list[Row], doctrine: Doctrine) -> float:
+    by_source: dict[str, float] = {}
+    for row in told:
+        source, pi = str(row["source"]), doctrine[f"credibility.{row['admiralty'] or 6}"]
+        by_source[source] = max(pi, by_source.get(source, 0.0))
+    wrong = math.prod(1 - pi for _, pi in sorted(by_source.items()))
+    return min(1 - wrong, doctrine["credibility.ceiling"])
+
+
+def _critical(sectors: Sequence[str], phrases: Sequence[str]) -> bool:
+    stems = [fold(phrase).removesuffix("s") for phrase in phrases]
+    return any(stem in fold(sector) for sector in sectors for stem in stems)
+
+
+def _actors(told: list[Row]) -> list[Row]:
+    """Return the hypotheses with the mean of their probabilities over sources, so that with "unknown" they add up to one."""
+    sources = sorted({str(row["source"]) for row in told})
+    mass: dict[tuple[str, str], list[float]] = defaultdict(list)
+    said: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for source in sources:
+        mine = [row for row in told if row["source"] == source]
+        for row in mine:
+            for actor in cast("list[Mapping[str, object]] | None", row["actors"]) or []:
+                key = (str(actor["name"]), str(actor["state"] or ""))
+                mass[key].append(cast("float", actor["probability"]) / (len(mine) * len(sources)))
+                said[key].add(str(actor["said_by"]))
+    return [
+        {
+            "name": name,
+            "state": state or None,
+            "probability": math.fsum(sorted(mass[name, state])),
+            "said_by": ", ".join(sorted(said[name, state])),
+        }
+        for name, state in sorted(mass)
+    ]
+
+
+def _entities(told: list[Row]) -> list[Row]:
+    pairs = {
+        (str(item["kind"]), str(item["value"])) for row in told for item in cast("list[Mapping[str, object]] | None", row["entities"]) or []
+    }
+    return [{"kind": kind, "value": value} for kind, value in sorted(pairs)]
