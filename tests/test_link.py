@@ -1,0 +1,442 @@
+"""Links: the lag likelihood against numerical integration, placebo and event study against noise, and the rules every link keeps."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greyzone.doctrine import load_doctrine
+from greyzone.errors import InputError
+from greyzone.link import link
+from greyzone.link.bursts import Bursts, burst_starts, find_bursts
+from greyzone.link.content import semantic_evidence
+from greyzone.link.eventstudy import shift_test
+from greyzone.link.kinds import speaks_of_leaks, type_scores
+from greyzone.link.lag import Kernel, Onsets, kernel_of, timing
+from greyzone.link.placebo import Placebo, precision_at, q_values, shift_days
+from greyzone.records import DOCUMENTS, INCIDENTS, LINK_TYPES, LLRS, MEMBERS, NARRATIVES, table
+
+DOCTRINE = load_doctrine()
+KERNEL = kernel_of(DOCTRINE)
+NO_END = Kernel(0.85, 3.0, 5.0, 45.0, 0.0)
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def onsets(*intervals: tuple[float, float], ends: tuple[float, float] = (math.nan, math.nan)) -> Onsets:
+    lo, hi = (np.array(column, dtype=float) for column in zip(*intervals, strict=True))
+    return Onsets(lo, hi, np.full(len(lo), ends[0]), np.full(len(lo), ends[1]))
+
+
+def bursts(*days: float, mass: float = 1.0) -> Bursts:
+    return Bursts(np.arange(len(days)), np.array(days, dtype=float), np.full(len(days), mass))
+
+
+def ratio(lo: float, hi: float, day: float, mass: float = 1.0) -> float:
+    found = timing(onsets((lo, hi)), bursts(day, mass=mass), NO_END)
+    return float(found.ratio[0])
+
+
+# --- time -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_lag_density_by_hand():
+    # .85/3 e^{-2/3} = .145468..., .15/5 e^{-1} = .011036...
+    assert NO_END.density(np.array([2.0]))[0] == pytest.approx(0.85 / 3 * math.exp(-2 / 3))
+    assert NO_END.density(np.array([-5.0]))[0] == pytest.approx(0.15 / 5 * math.exp(-1))
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "day"), [(100, 101, 100), (100, 101, 103), (100, 131, 110), (100, 131, 90), (100.25, 100.3, 99), (0, 365, 200)]
+)
+def test_likelihood_ratio_equals_the_numerical_integral(lo: float, hi: float, day: float):
+    us = np.linspace(lo, hi, 4001)[:-1] + (hi - lo) / 8000
+    bs = day + (np.arange(200) + 0.5) / 200
+    density = np.mean([NO_END.density(b - us).mean() for b in bs])
+    assert ratio(lo, hi, day) == pytest.approx(91 * density, rel=2e-3)
+
+
+def test_window_mass_and_two_bursts_by_hand():
+    # Onset known to the hour, burst on day 102 holding 60 %; one at day 300 holding 40 %: 1 + .6 (91 * mean f1 - 1).
+    found = timing(onsets((100.0, 100.0 + 1 / 24)), Bursts(np.array([0, 0]), np.array([102.0, 300.0]), np.array([0.6, 0.4])), NO_END)
+    lags = 102 + (np.arange(2000) + 0.5) / 2000 - 100 - 1 / 48
+    assert found.ratio[0] == pytest.approx(0.4 + 0.6 * 91 * NO_END.density(lags).mean(), rel=1e-3)
+    assert found.burst[0] == 0
+
+
+def test_coarser_onsets_say_less():
+    day = math.log(ratio(100, 101, 101))
+    month = math.log(ratio(90, 121, 101))
+    year = math.log(ratio(0, 365, 101))
+    assert day > 2.5 > month > 0.3
+    # A year says only how likely the pair is a candidate at all.
+    assert year == pytest.approx(math.log(91 / 365), abs=0.05)
+    # And where the guess of the day would be far off, the month does not turn into evidence against.
+    assert math.log(ratio(90, 91, 119)) < -4
+    assert math.log(ratio(90, 121, 119)) > 0
+
+
+def test_blocking_leaves_out_what_is_out_of_the_window():
+    found = timing(onsets((100, 101), (math.nan, math.nan)), bursts(145, 147, 55, 50), NO_END)
+    # Bursts at 145.5 and 55.5 (half a day is added to each) lie within 45 days of [100, 101]; 147.5 and 50.5 do not.
+    assert found.incident.tolist() == [0, 0]
+    assert found.narrative.tolist() == [0, 2]
+
+
+def test_blocking_equals_the_naive_scan():
+    rng = np.random.default_rng(3)
+    lo = rng.uniform(0, 700, 40)
+    intervals = onsets(*zip(lo, lo + rng.choice([1, 31, 365], 40), strict=True))
+    rises = Bursts(np.arange(60), rng.integers(0, 700, 60).astype(float), np.ones(60))
+    found = timing(intervals, rises, NO_END)
+    naive = {(i, n) for i in range(40) for n in range(60) if intervals.lo[i] - 45 <= rises.day[n] + 0.5 <= intervals.hi[i] + 45}
+    assert set(zip(found.incident.tolist(), found.narrative.tolist(), strict=True)) == naive
+
+
+def test_known_end_is_a_second_anchor():
+    leak = timing(onsets((0, 1), ends=(100, 101)), bursts(102), Kernel(0.85, 3, 5, 45, 0.25))
+    assert float(leak.ratio[0]) == pytest.approx(0.25 * ratio(100, 101, 102))
+
+
+@given(st.floats(0, 50), st.floats(0.05, 400), st.floats(0, 60), st.floats(0, 60), st.integers(0, 120), st.floats(0.05, 1))
+@settings(max_examples=300, deadline=None)
+def test_a_wider_onset_never_narrows_the_envelope(lo: float, width: float, left: float, right: float, day: int, mass: float):
+    narrow = timing(onsets((lo + 60, lo + 60 + width)), bursts(float(day), mass=mass), NO_END)
+    wide = timing(onsets((lo + 60 - left, lo + 60 + width + right)), bursts(float(day), mass=mass), NO_END)
+    if len(narrow.ratio):
+        assert wide.lowest[0] <= narrow.lowest[0] + 1e-12
+        assert wide.highest[0] >= narrow.highest[0] - 1e-12
+        assert narrow.lowest[0] - 1e-3 <= narrow.ratio[0] <= narrow.highest[0] + 1e-3
+
+
+def test_bursts_of_a_steady_a_sudden_and_a_twice_risen_narrative():
+    assert burst_starts(np.full(100, 5.0)) == [(0, pytest.approx(70 / 500))]  # fourteen days from the start, then background
+    assert burst_starts(np.array([40.0, 40, 20])) == [(0, 1.0)]
+    quiet = np.zeros(60)
+    quiet[0], quiet[30] = 10, 30
+    # The second burst lies above a base of 10 / 28 a day... which has left the 28-day window by day 30: all of its 30 count.
+    assert burst_starts(quiet) == [(0, 0.25), (30, 0.75)]
+    assert burst_starts(np.array([1.0, 0, 1, 0, 0, 1])) == [(0, 1.0)]
+    assert burst_starts(np.zeros(0)) == []
+
+
+# --- content ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_semantic_null_is_calibrated_and_needs_comparisons():
+    rng = np.random.default_rng(1)
+    unit = lambda n: (x := rng.normal(size=(n, 24)).astype(np.float32)) / np.linalg.norm(x, axis=1, keepdims=True)  # noqa: E731
+    candidate = rng.random((120, 40)) < 0.2
+    evidence = semantic_evidence(unit(120), unit(40), candidate, DOCTRINE)
+    # The calibrator has mean 1; ranks among m comparisons cannot reach below 1 / m, which cuts its tail to 1 - m^-kappa = .7.
+    assert 0.6 < np.exp(evidence[candidate]).mean() <= 1.05
+    assert np.isnan(semantic_evidence(unit(2), unit(2), np.ones((2, 2), bool), DOCTRINE)).all()
+    zero = unit(120)
+    zero[7] = 0
+    assert np.isnan(semantic_evidence(zero, unit(40), candidate, DOCTRINE)[7]).all()
+
+
+@given(*(st.floats(0, 1) for _ in range(3)), st.floats(0, 8))
+def test_types_sum_to_one(after: float, coordinated: float, leaks: float, content: float):
+    scores = type_scores(*(np.array([value]) for value in (after, content, coordinated, leaks)))
+    assert scores.shape == (1, 5)
+    assert scores.sum() == pytest.approx(1.0)
+    assert (scores >= 0).all()
+
+
+def test_types_by_hand():
+    def top(after: float, content: float, coordinated: float, leaks: float) -> str:
+        values = (np.array([value]) for value in (after, content, coordinated, leaks))
+        return LINK_TYPES[int(type_scores(*values)[0].argmax())]
+
+    assert top(1, 5, 0, 1) == "reports"
+    assert top(1, 5, 0.9, 0) == "exploits"
+    assert top(1, 5, 0.9, 0.9) == "enabled-by"
+    assert top(0, 5, 0.9, 0) == "prepares"
+    assert top(1, 0, 0.9, 0) == "co-occurs"
+    assert speaks_of_leaks("Утечка писем штаба")
+    assert not speaks_of_leaks("A quiet evening on the river")
+
+
+# --- placebo ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_placebo_precision_and_q_by_hand():
+    # Two shifts gave 1 pair at 2.0 and 3 at 0.5: chance counts per shift .5 at 2, 2 at .5.
+    placebo = Placebo(2, 10, np.array([0.5, 0.5, 0.5, 2.0]))
+    assert precision_at(np.array([3.0, 2.0, 0.5]), placebo).tolist() == pytest.approx([1.0, 1 - 0.5 / 2, 1 - 2 / 3])
+    # p = 1/11, 2/11, 5/11 of 6 candidates: 6/11, 6/11, 10/11.
+    assert q_values(np.array([3.0, 2.0, 0.5]), placebo, 6).tolist() == pytest.approx([6 / 11, 6 / 11, 10 / 11])
+    assert np.isnan(precision_at(np.array([1.0]), Placebo(0, 0, np.zeros(0)))).all()
+
+
+def test_shifts_keep_clear_of_zero():
+    days = shift_days(200.0, KERNEL, 20)
+    assert len(days) == 20
+    assert days.min() >= 20
+    assert days.max() <= 180
+    assert len(shift_days(30.0, KERNEL, 20)) == 0
+
+
+def bursty_series(rng: np.random.Generator, days: int) -> np.ndarray:
+    """Autocorrelated log-rate with sudden bursts that decay over days: volume as social media has it."""
+    rate = np.zeros(days)
+    level = 0.0
+    for day in range(days):
+        level = 0.8 * level + rng.normal(0, 0.5)
+        rate[day] = math.exp(level)
+    for start in rng.integers(0, days, 6):
+        length = min(12, days - start)
+        rate[start : start + length] += rng.uniform(5, 30) * np.exp(-np.arange(length) / 3)
+    return rng.poisson(3 * rate).astype(float)
+
+
+def test_event_study_holds_its_level_on_bursty_noise():
+    rng = np.random.default_rng(11)
+    rejected = 0
+    for draw in range(200):
+        series = bursty_series(rng, 300)
+        days = np.sort(rng.choice(300, 12, replace=False))
+        rejected += shift_test(series, days, shifts=999, seed=draw)[1] <= 0.05
+    assert 0.02 <= rejected / 200 <= 0.09
+
+
+def test_event_study_finds_planted_rises():
+    rng = np.random.default_rng(5)
+    series = rng.poisson(5, 300).astype(float)
+    days = np.array([30, 80, 120, 190, 250])
+    for day in days:
+        series[day : day + 5] += 20
+    statistic, p = shift_test(series, days, shifts=999)
+    assert statistic > 0.5
+    assert p < 0.01
+
+
+# --- the stage ------------------------------------------------------------------------------------------------------------------------
+
+
+def incident(name: str, day: float, *, width: float = 1.0, state: str | None = "XA", **more: object) -> dict[str, object]:
+    onset = START + timedelta(days=day)
+    return {
+        "incident_id": f"inc-{name}",
+        "name": name,
+        "description": f"{name} was met with an intrusion",
+        "onset_lo": onset,
+        "onset_hi": onset + timedelta(days=width) - timedelta(microseconds=1),
+        "onset_precision": "day",
+        "target_state": state,
+        "technique_class": "doxing",
+        **more,
+    }
+
+
+def narrative(name: str, volume: dict[int, int], targets: list[str] | None = None) -> dict[str, object]:
+    first = START + timedelta(days=min(volume))
+    return {
+        "narrative_id": f"nar-{name}",
+        "label": name,
+        "size": sum(volume.values()),
+        "onset_lo": first,
+        "onset_hi": first + timedelta(days=1),
+        "volume": [{"day": (START + timedelta(days=day)).date(), "documents": count} for day, count in volume.items()],
+        "targets": targets if targets is not None else ["XA"],
+    }
+
+
+def corpus(narratives: list[dict[str, object]], texts: dict[str, str]) -> tuple[pa.Table, pa.Table]:
+    """Documents on the days of each narrative's volume, with the text given for it, and their memberships."""
+    documents, members = [], []
+    for row in narratives:
+        for item in row["volume"]:
+            for at in range(item["documents"]):
+                doc = f"doc-{row['narrative_id']}-{item['day']}-{at:03d}"
+                time = datetime(item["day"].year, item["day"].month, item["day"].day, 12, tzinfo=UTC)
+                documents.append(
+                    {"doc_id": doc, "text": texts.get(row["narrative_id"], "Plain talk") + f" number {at}", "published_at": time}
+                )
+                members.append({"doc_id": doc, "narrative_id": row["narrative_id"]})
+    return table(documents, DOCUMENTS), table(members, MEMBERS)
+
+
+def small_case() -> dict[str, object]:
+    incidents = [incident("Zarnovik", 100), incident("Hellmark", 160), incident("Oldport", 20, state="XB")]
+    incidents += [incident(f"Faraway{at:02d}q", 1000 + at) for at in range(30)]
+    narratives = [
+        narrative("a", {101: 20, 102: 30, 103: 8}),
+        narrative("b", {60: 20, 61: 9}, ["XB"]),
+        narrative("c", dict.fromkeys(range(200), 2)),
+    ]
+    texts = {"nar-a": "The leaked mails of Zarnovik show it", "nar-c": "Weather and sport"}
+    documents, members = corpus(narratives, texts)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(len(incidents), 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    stories = rng.normal(size=(3, 16)).astype(np.float32)
+    stories[0] = vectors[0]
+    stories /= np.linalg.norm(stories, axis=1, keepdims=True)
+    return {
+        "incidents": table(incidents, INCIDENTS),
+        "narratives": table(narratives, NARRATIVES),
+        "members": members,
+        "documents": documents,
+        "incident_vectors": vectors,
+        "narrative_vectors": stories,
+    }
+
+
+def run(case: dict[str, object], **options: object):
+    return link(**{"doctrine": DOCTRINE, **case, **options})
+
+
+def test_planted_link_comes_first_with_its_evidence():
+    result = run(small_case(), coordinated={"nar-a": 0.5})
+    first = result.links.to_pylist()[0]
+    assert (first["incident_id"], first["narrative_id"]) == ("inc-Zarnovik", "nar-a")
+    assert first["p"] > 0.8
+    assert first["p_lo"] < first["p"] < first["p_hi"]
+    assert first["type"] == "enabled-by"
+    assert first["shared_entities"] == ["name:Zarnovik"]
+    assert first["calibrated"] is False
+    assert len(first["evidence"]) == 5
+    assert first["evidence"][0].startswith("doc-nar-a-2030-04-12")
+    assert first["lag_days"] == pytest.approx(1.0, abs=0.01)
+    # Without coordinated accounts the same coverage is reporting.
+    assert run(small_case(), coordinated={}).links.to_pylist()[0]["type"] == "reports"
+
+
+def test_rows_are_consistent_and_context_counts_every_pair():
+    result = run(small_case())
+    context = result.context
+    json.dumps(context)
+    assert context["pairs_total"] == context["pairs_screened"] + context["pairs_candidate"]
+    assert context["pairs_candidate"] == context["below_prior"] + result.links.num_rows
+    assert context["placebo_shifts"] == 20
+    tests = {test["state"]: test for test in context["population_tests"]}
+    assert "at least 5 are needed" in tests["XB"]["refused"]
+    rows = result.links.to_pylist()
+    assert [row["log_odds"] for row in rows] == sorted((row["log_odds"] for row in rows), reverse=True)
+    for row in rows:
+        total = sum(row[f"llr_{name}"] or 0.0 for name in LLRS)
+        assert row["log_odds"] == pytest.approx(math.log(0.02 / 0.98) + 0.7 * total)
+        assert row["p"] == pytest.approx(1 / (1 + math.exp(-row["log_odds"])))
+        assert sum(row["type_probabilities"]) == pytest.approx(1)
+        assert row["type"] == LINK_TYPES[int(np.argmax(row["type_probabilities"]))]
+        assert all(abs(row[f"llr_{name}"] or 0) <= (7 if name == "artefact" else 4) for name in LLRS)
+        assert row["incident_id"] not in [rival["incident_id"] for rival in row["rivals"]]
+
+
+def test_order_of_rows_does_not_change_a_byte():
+    case = small_case()
+    once = run(case)
+    rng = np.random.default_rng(9)
+    for _ in range(3):
+        mixed = dict(case)
+        for name in ("members", "documents"):
+            mixed[name] = case[name].take(rng.permutation(case[name].num_rows))
+        for name, vectors in (("incidents", "incident_vectors"), ("narratives", "narrative_vectors")):
+            order = rng.permutation(case[name].num_rows)
+            mixed[name], mixed[vectors] = case[name].take(order), case[vectors][order]
+        again = run(mixed)
+        assert again.links.equals(once.links)
+        assert again.context == once.context
+
+
+def test_shared_artefact_is_decisive_and_platforms_are_not():
+    entities = [{"kind": "domain", "value": "leaks-of-hellmark[.]test"}, {"kind": "domain", "value": "twitter.com"}]
+    case = small_case()
+    incidents = [*case["incidents"].to_pylist()]
+    incidents[1]["entities"] = entities
+    narratives = [narrative("a", {161: 10}), narrative("b", {161: 10}), narrative("c", dict.fromkeys(range(200), 2))]
+    texts = {"nar-a": "see hxxps://leaks-of-hellmark[.]test/files", "nar-b": "see https://twitter.com/x"}
+    documents, members = corpus(narratives, texts)
+    case |= {
+        "incidents": table(incidents, INCIDENTS),
+        "narratives": table(narratives, NARRATIVES),
+        "documents": documents,
+        "members": members,
+    }
+    rows = {(row["incident_id"], row["narrative_id"]): row for row in run(case).links.to_pylist()}
+    assert rows["inc-Hellmark", "nar-a"]["llr_artefact"] > 3
+    assert "domain:leaks-of-hellmark[.]test" in rows["inc-Hellmark", "nar-a"]["shared_entities"]
+    assert rows["inc-Hellmark", "nar-b"]["llr_artefact"] < 0
+
+
+def test_missing_evidence_is_null():
+    case = small_case()
+    incidents = case["incidents"].to_pylist()
+    incidents[0] |= {"target_state": None, "name": "Attack on ministry", "description": "Attack on ministry"}
+    case["incidents"] = table(incidents, INCIDENTS)
+    rows = [row for row in run(case).links.to_pylist() if row["incident_id"] == "inc-Zarnovik" and row["narrative_id"] == "nar-a"]
+    assert rows[0]["llr_geo_sector"] is None
+    assert rows[0]["llr_entity"] is None
+    assert rows[0]["llr_artefact"] is None
+
+
+def test_an_added_incident_leaves_the_evidence_of_other_pairs_but_for_ranks():
+    case = small_case()
+    before = {row["link_id"]: row for row in run(case).links.to_pylist()}
+    more = [*case["incidents"].to_pylist(), incident("Newcomer", 100, state="XC")]
+    extra = np.zeros((1, 16), dtype=np.float32)
+    case |= {"incidents": table(more, INCIDENTS), "incident_vectors": np.vstack([case["incident_vectors"], extra])}
+    after = {row["link_id"]: row for row in run(case).links.to_pylist()}
+    for key, row in before.items():
+        assert after[key]["p"] == row["p"]
+        assert after[key]["evidence"] == row["evidence"]
+
+
+def test_empty_tables_and_undated_incidents():
+    case = small_case()
+    none = case | {"incidents": case["incidents"].slice(0, 0), "incident_vectors": np.zeros((0, 16), np.float32)}
+    assert run(none).links.num_rows == 0
+    silent = case | {"narratives": case["narratives"].slice(0, 0), "narrative_vectors": np.zeros((0, 16), np.float32)}
+    assert run(silent).context["placebo_reason"]
+    undated = case["incidents"].to_pylist()
+    undated[0] |= {"onset_lo": None, "onset_hi": None}
+    result = run(case | {"incidents": table(undated, INCIDENTS)})
+    assert result.context["undated_incidents"] == 1
+    assert "inc-Zarnovik" not in result.links["incident_id"].to_pylist()
+
+
+def test_bad_input_is_named():
+    case = small_case()
+    with pytest.raises(InputError, match="2 narrative vectors for 3 narratives"):
+        run(case | {"narrative_vectors": case["narrative_vectors"][:2]})
+    with pytest.raises(InputError, match="16 and narrative vectors of 8"):
+        run(case | {"narrative_vectors": case["narrative_vectors"][:, :8]})
+    with pytest.raises(InputError, match=r"share of 1\.5"):
+        run(case, coordinated={"nar-a": 1.5})
+
+
+def test_noise_gives_no_confident_links():
+    rng = np.random.default_rng(21)
+    incidents = [incident(f"Vork{chr(97 + at % 26)}{chr(97 + at // 26)}m", float(rng.integers(0, 400)), state=None) for at in range(80)]
+    narratives = [narrative(f"{at:02d}", {int(rng.integers(0, 400)): 10}, []) for at in range(40)]
+    documents, members = corpus(narratives, {})
+    vectors = [rng.normal(size=(n, 16)).astype(np.float32) for n in (80, 40)]
+    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in vectors]
+    rows = link(
+        table(incidents, INCIDENTS),
+        table(narratives, NARRATIVES),
+        members,
+        documents,
+        incident_vectors=unit[0],
+        narrative_vectors=unit[1],
+        doctrine=DOCTRINE,
+    ).links.to_pylist()
+    assert max(row["p"] for row in rows) < 0.8
+    assert min(row["q"] for row in rows) > 0.1
+    assert np.mean([row["placebo_precision"] for row in rows]) < 0.5
+
+
+def test_bursts_read_the_tables_volume():
+    found = find_bursts(table([narrative("a", {5: 10}), narrative("b", {9: 4, 40: 20})], NARRATIVES))
+    day = (date(2030, 1, 1) - date(1970, 1, 1)).days
+    assert found.narrative.tolist() == [0, 1, 1]
+    assert (found.day - day).tolist() == [5, 9, 40]
+    assert found.mass.tolist() == pytest.approx([1, 4 / 24, 20 / 24])
