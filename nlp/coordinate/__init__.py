@@ -1,1 +1,178 @@
-"""Placeholder docstring, replaced by its stage."""
+"""Accounts that act together more than chance explains, with every ordinary explanation tested beside.
+
+Coordination is a statement about behaviour: it is neither a statement about intent nor about who stands behind an account. The steps are
+in the order of the modules: `traces` (what is shared), `bicm` (what chance would share), `pairs`, `cores`, `communities` and `groups` (who shares more),
+`explanations` (what else might account for it).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from greyzone import records
+from greyzone.coordinate.explanations import Evidence, Press, Row, explain, gather, read_press
+from greyzone.coordinate.groups import Group, Network, find_network, merge_groups
+from greyzone.coordinate.traces import UNDATED, Corpus, Trace, build_traces, read_corpus
+from greyzone.doctrine import Doctrine
+
+__all__ = ["find_groups", "flagged"]
+
+
+def find_groups(
+    documents: pa.Table, copies: pa.Table, *, doctrine: Doctrine, members: pa.Table | None = None, seed: int = 0
+) -> records.Coordination:
+    """Find groups of accounts whose sharing the null model does not explain.
+
+    Parameters
+    ----------
+    documents
+        `records.DOCUMENTS` in any order. A document without account counts for its outlet.
+    copies
+        `records.COPIES` of these documents.
+    doctrine
+        Sections ``coordination`` and ``coordination_explanations``.
+    members
+        `records.MEMBERS`; checked, not needed: groups are found over the whole corpus, since the accounts of one group may push several
+        narratives.
+    seed
+        Seed of the draws from the null.
+
+    Returns
+    -------
+    Coordination
+        Groups with q <= ``coordination.fdr``, ordered by q, then by size from the largest, then by id; weaker ones are counted in the notes
+        of the traces.
+
+    Raises
+    ------
+    SchemaError
+        If a table has not the declared columns.
+    """
+    documents = records.check(documents, records.DOCUMENTS, "documents")
+    copies = records.check(copies, records.COPIES, "copies")
+    if members is not None:
+        records.check(members, records.MEMBERS, "members")
+    corpus = read_corpus(documents, copies)
+    traces = build_traces(corpus, doctrine)
+    networks = {
+        trace.name: find_network(trace, doctrine, np.random.default_rng([seed, place]))
+        for place, trace in enumerate(traces)
+        if trace.supported
+    }
+    merged = merge_groups(list(networks.values()), doctrine)
+    kept = [group for group in merged if group.q <= doctrine["coordination.fdr"]]
+    press = read_press(corpus) if kept else Press(frozenset(), frozenset(), frozenset())
+    found = []
+    for group in kept:
+        evidence = [gather(networks[name], group, corpus, doctrine) for name in group.traces]
+        found.append((_group_row(group, evidence, corpus, press, doctrine), group, evidence))
+    found.sort(key=lambda entry: (entry[0]["q"], -len(entry[1].accounts), entry[0]["group_id"]))
+    return records.Coordination(
+        records.table([row for row, _, _ in found], records.GROUPS),
+        records.table([row for entry in found for row in _member_rows(*entry, corpus)], records.GROUP_MEMBERS),
+        _edges(networks, [(str(row["group_id"]), group) for row, group, _ in found], corpus),
+        records.table([_trace_row(trace, networks.get(trace.name), merged, doctrine) for trace in traces], records.TRACES),
+    )
+
+
+def flagged(groups: pa.Table) -> pa.BooleanArray:
+    """Return which groups no tested alternative accounts for, (groups,) bool.
+
+    Parameters
+    ----------
+    groups
+        `records.GROUPS`. A group with a fitting explanation stays in the table and is not flagged.
+    """
+    fits = [any(test["fits"] for test in tests or []) for tests in groups["explanations"].to_pylist()]
+    return pa.array([not fit for fit in fits], type=pa.bool_())
+
+
+def _group_row(group: Group, evidence: list[Evidence], corpus: Corpus, press: Press, doctrine: Doctrine) -> Row:
+    names = [str(name) for name in corpus.names[group.accounts]]
+    driving: dict[str, float] = {}
+    for part in evidence:
+        strength = part.network.weights[part.columns] * part.inside * (part.inside - 1) / 2
+        for label, value in zip(part.network.trace.items[part.columns], strength, strict=True):
+            driving[str(label)] = float(value)
+    rows = _document_rows(evidence)
+    times = corpus.time[rows]
+    times = times[times != UNDATED]
+    window = pa.array([times.min(), times.max()], pa.int64()).cast(records.TIME).to_pylist() if len(times) else [None, None]
+    items = sorted(driving, key=lambda label: (-driving[label], label))
+    return {
+        "group_id": records.content_id("grp", *names, *group.traces),
+        "accounts": names,
+        "traces": list(group.traces),
+        "window_lo": window[0],
+        "window_hi": window[1],
+        "statistic": float(group.core),
+        "p": group.p,
+        "q": group.q,
+        "items": items,
+        "documents": corpus.table["doc_id"].take(pa.array(rows)).to_pylist(),
+        "explanations": explain(group, evidence, corpus, press, doctrine),
+    }
+
+
+def _document_rows(evidence: list[Evidence]) -> np.ndarray:
+    return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *(rows for part in evidence for rows in part.rows)]))
+
+
+def _member_rows(row: Row, group: Group, evidence: list[Evidence], corpus: Corpus) -> list[Row]:
+    """Give every member the largest share, over the traces, of the other members that it has a kept tie with."""
+    size = len(group.accounts)
+    ties = np.zeros(size)
+    for part in evidence:
+        pairs, accounts = part.network.pairs, part.network.trace.accounts
+        a, b = accounts[pairs.a], accounts[pairs.b]
+        within = np.isin(a, group.accounts) & np.isin(b, group.accounts)
+        ends = np.searchsorted(group.accounts, np.concatenate([a[within], b[within]]))
+        ties = np.maximum(ties, np.bincount(ends, minlength=size))
+    documents = np.bincount(corpus.account[_document_rows(evidence)], minlength=len(corpus.names))
+    return [
+        {
+            "group_id": row["group_id"],
+            "account": str(corpus.names[account]),
+            "strength": float(ties[place] / (size - 1)),
+            "documents": int(documents[account]),
+        }
+        for place, account in enumerate(group.accounts)
+    ]
+
+
+def _edges(networks: dict[str, Network], groups: list[tuple[str, Group]], corpus: Corpus) -> pa.Table:
+    parts = [records.empty(records.EDGES)]
+    for name, network in networks.items():
+        pairs, accounts = network.pairs, network.trace.accounts
+        a, b = accounts[pairs.a], accounts[pairs.b]
+        owner = np.full(len(a), None, dtype=object)
+        for group_id, group in reversed(groups):
+            if name in group.traces:
+                owner[np.isin(a, group.accounts) & np.isin(b, group.accounts)] = group_id
+        columns = [
+            pa.array([name] * len(a), pa.string()),
+            pa.array(corpus.names[a], pa.string()),
+            pa.array(corpus.names[b], pa.string()),
+            pa.array(pairs.shared),
+            pa.array(pairs.statistic),
+            pa.array(pairs.p),
+            pa.array(owner, pa.string()),
+        ]
+        parts.append(pa.Table.from_arrays(columns, schema=records.EDGES))
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def _trace_row(trace: Trace, network: Network | None, merged: list[Group], doctrine: Doctrine) -> Row:
+    notes = [network.note if network else trace.note]
+    weak = sum(trace.name in group.traces and group.q > doctrine["coordination.fdr"] for group in merged)
+    if weak:
+        notes.append(f"{weak} groups above q = {doctrine['coordination.fdr']:g} not listed")
+    return {
+        "trace": trace.name,
+        "supported": trace.supported,
+        "accounts": len(trace.accounts),
+        "items": len(trace.items),
+        "pairs_tested": network.pairs.tested if network else 0,
+        "pairs_kept": len(network.pairs.a) if network else 0,
+        "note": "; ".join(filter(None, notes)),
+    }

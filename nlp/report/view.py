@@ -6,25 +6,24 @@ What is left out of a list for the reader's sake is counted beside it; the table
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.doctrine import Doctrine
 from greyzone.places import state_name
-from greyzone.records import LINK_TYPES, LLRS, TABLES, content_id, empty
+from greyzone.records import LINK_TYPES, LLRS, TABLES, empty
+from greyzone.report import provenance
 from greyzone.report.network import layout_network
+from greyzone.report.parts import Row, day, pseudonym, rounded, shorten
 
-Row = dict[str, object]
 View = dict[str, object]
 
 _SHOWN_P = 0.05
 """Links below this probability that are not on the displayed list are counted, not listed."""
-_EXCERPT = 400
 _TIMELINE_NARRATIVES = 14
+_TOLD_STATES = 3
 
 
 def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, object], *, doctrine: Doctrine) -> View:
@@ -57,16 +56,18 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, object], *
         story["linked"] = story["id"] in linked
     campaigns = [_campaign(row) for row in known["campaigns"].to_pylist()]
     impact = _impact(known)
-    cited = _cited(stories, links, groups, campaigns)
+    cited = provenance.cited(stories, links, groups, campaigns)
     return {
         "facts": _facts(known, groups, links, campaigns, doctrine),
         "groups": [group | {"accounts": [pseudonym(account) for account in group["accounts"]]} for group in groups],
         "campaigns": campaigns,
-        "documents": _documents(known, cited),
+        "documents": provenance.documents(known, cited),
+        "reports": provenance.reports(known, cited),
         "impact": impact,
-        "coverage": _coverage(notes),
+        "most_evidence": sorted((entry for entry in impact if entry["last"]["score"][1] is not None), key=_by_evidence)[:_TOLD_STATES],
+        "coverage": provenance.coverage(notes),
         "traces": known["traces"].to_pylist(),
-        "provenance": _provenance(manifest, doctrine),
+        "provenance": provenance.provenance(manifest, doctrine),
         "unlisted_links": unlisted,
         "link_context": notes.get("link", {}).get("context", {}),
         "states": {code: state_name(code) for code in sorted({str(row["state"]) for row in impact})},
@@ -84,11 +85,6 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, object], *
             "types": list(LINK_TYPES),
         },
     }
-
-
-def pseudonym(account: str) -> str:
-    """Return a stable short name that does not give the account's own away to a reader."""
-    return "account " + content_id("acc", account)[4:10]
 
 
 def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], campaigns: list[Row], doctrine: Doctrine) -> View:
@@ -127,12 +123,12 @@ def _narrative(row: Row, coordinated: Mapping[str, float]) -> Row:
         "accounts": row["accounts"],
         "languages": row["languages"] or [],
         "targets": row["targets"] or [],
-        "onset": [_day(row["onset_lo"]), _day(row["onset_hi"])],
-        "peak": _day(row["peak_day"]),
+        "onset": [day(row["onset_lo"]), day(row["onset_hi"])],
+        "peak": day(row["peak_day"]),
         "exemplars": row["exemplars"] or [],
         "breakout": [round(value, 3) for value in (row["breakout"] or [])],
-        "volume": [[_day(point["day"]), point["documents"]] for point in (row["volume"] or [])],  # type: ignore[attr-defined]
-        "coordinated": _rounded(coordinated.get(str(row["narrative_id"]), 0.0)),
+        "volume": [[day(point["day"]), point["documents"]] for point in (row["volume"] or [])],  # type: ignore[attr-defined]
+        "coordinated": rounded(coordinated.get(str(row["narrative_id"]), 0.0)),
     }
 
 
@@ -143,7 +139,7 @@ def _group(row: Row) -> Row:
         "id": row["group_id"],
         "accounts": row["accounts"] or [],
         "traces": row["traces"] or [],
-        "window": [_day(row["window_lo"]), _day(row["window_hi"])],
+        "window": [day(row["window_lo"]), day(row["window_hi"])],
         "core": row["statistic"],
         "p": row["p"],
         "q": row["q"],
@@ -182,15 +178,15 @@ def _links(known: Mapping[str, pa.Table], doctrine: Doctrine) -> tuple[list[Row]
                 "incident": row["incident_id"],
                 "narrative": row["narrative_id"],
                 "type": row["type"],
-                "types": [_rounded(value) for value in (row["type_probabilities"] or [])],
-                "p": [_rounded(row["p_lo"]), _rounded(row["p"]), _rounded(row["p_hi"])],
-                "q": _rounded(row["q"]),
-                "placebo": _rounded(row["placebo_precision"]),
-                "lag": _rounded(row["lag_days"], 1),
-                "llr": [_rounded(row[f"llr_{name}"], 2) for name in LLRS],
+                "types": [rounded(value) for value in (row["type_probabilities"] or [])],
+                "p": [rounded(row["p_lo"]), rounded(row["p"]), rounded(row["p_hi"])],
+                "q": rounded(row["q"]),
+                "placebo": rounded(row["placebo_precision"]),
+                "lag": rounded(row["lag_days"], 1),
+                "llr": [rounded(row[f"llr_{name}"], 2) for name in LLRS],
                 "entities": row["shared_entities"] or [],
                 "evidence": row["evidence"] or [],
-                "rivals": [[rival["incident_id"], _rounded(rival["p"])] for rival in (row["rivals"] or [])],
+                "rivals": [[rival["incident_id"], rounded(rival["p"])] for rival in (row["rivals"] or [])],
                 "displayed": displayed,
             }
         )
@@ -204,12 +200,12 @@ def _incidents(known: Mapping[str, pa.Table], links: list[Row]) -> list[Row]:
         {
             "id": row["incident_id"],
             "name": row["name"],
-            "onset": [_day(row["onset_lo"]), _day(row["onset_hi"])],
+            "onset": [day(row["onset_lo"]), day(row["onset_hi"])],
             "precision": row["onset_precision"],
             "state": row["target_state"],
             "technique": row["technique_class"],
             "sources": row["sources"] or [],
-            "description": _shorten(str(row["description"] or ""), _EXCERPT),
+            "description": shorten(str(row["description"] or ""), provenance.EXCERPT),
         }
         for row in known["incidents"].to_pylist()
         if row["incident_id"] in needed
@@ -240,7 +236,7 @@ def _campaign(row: Row) -> Row:
         "id": row["campaign_id"],
         "title": row["title"],
         "states": [state_name(code) for code in (row["target_states"] or [])],  # type: ignore[attr-defined]
-        "window": [_day(row["window_lo"]), _day(row["window_hi"])],
+        "window": [day(row["window_lo"]), day(row["window_hi"])],
         "sizes": {name: len(row[name] or []) for name in ("incidents", "narratives", "groups", "links")},  # type: ignore[arg-type]
         "statements": row["statements"] or [],
         "alternatives": row["alternatives"] or [],
@@ -261,9 +257,16 @@ def _impact(known: Mapping[str, pa.Table]) -> list[Row]:
     for row in rows:
         states.setdefault(row["target_state"], []).append(row)
     found = [_state(state, series, shares.get((state, series[-1]["date"]), [])) for state, series in states.items()]
-    return sorted(
-        found, key=lambda entry: (-(entry["last"]["score"][1] if entry["last"]["score"][1] is not None else -1.0), str(entry["state"]))
-    )  # type: ignore[index]
+    return sorted(found, key=_by_score)
+
+
+def _by_evidence(entry: Row) -> tuple[int, str]:
+    return (-len(entry["shares"]), str(entry["state"]))  # type: ignore[arg-type]
+
+
+def _by_score(entry: Row) -> tuple[float, str]:
+    median = entry["last"]["score"][1]  # type: ignore[index]
+    return (1.0 if median is None else -median, str(entry["state"]))
 
 
 def _state(state: str, series: list[Row], shares: list[Row]) -> Row:
@@ -273,106 +276,23 @@ def _state(state: str, series: list[Row], shares: list[Row]) -> Row:
     return {
         "state": state,
         "name": state_name(state) if state else "state not named",
-        "curve": [[_day(row["date"]), *(_rounded(row[key], 2) for key in keys)] for row in series],
+        "curve": [[day(row["date"]), *(rounded(row[key], 2) for key in keys)] for row in series],
         "last": {
-            "date": _day(last["date"]),
-            "score": [_rounded(last[key], 1) for key in ("score_p05", "score_p50", "score_p95")],
-            "doctrine": [_rounded(last[key], 1) for key in ("doctrine_p05", "doctrine_p95")],
+            "date": day(last["date"]),
+            "score": [rounded(last[key], 1) for key in ("score_p05", "score_p50", "score_p95")],
+            "doctrine": [rounded(last[key], 1) for key in ("doctrine_p05", "doctrine_p95")],
             "status": last["status"],
-            "peak": _rounded(last["peak"], 1),
+            "peak": rounded(last["peak"], 1),
             "peak_item": last["peak_item"],
             "peak_words": last["peak_words"],
-            "excess": _rounded(last["excess"], 1),
-            "tempo": _rounded(last["tempo"], 2),
-            "tempo_p": _rounded(last["tempo_p"], 3),
-            "breadth": _rounded(last["breadth"], 2),
-            "hybridity": _rounded(last["hybridity"], 3),
+            "excess": rounded(last["excess"], 1),
+            "tempo": rounded(last["tempo"], 2),
+            "tempo_p": rounded(last["tempo_p"], 3),
+            "breadth": rounded(last["breadth"], 2),
+            "hybridity": rounded(last["hybridity"], 3),
             "coverage": last["coverage"],
         },
         "shares": [
-            [s["item_id"], s["kind"], _rounded(s["share"], 3), _rounded(s["share_p05"], 3), _rounded(s["share_p95"], 3)] for s in ordered
+            [s["item_id"], s["kind"], rounded(s["share"], 3), rounded(s["share_p05"], 3), rounded(s["share_p95"], 3)] for s in ordered
         ],
     }
-
-
-def _cited(stories: list[Row], links: list[Row], groups: list[Row], campaigns: list[Row]) -> set[str]:
-    found: set[str] = set()
-    for entry, key in ((stories, "exemplars"), (links, "evidence"), (groups, "documents")):
-        for row in entry:
-            found |= set(row[key])  # type: ignore[call-overload]
-    for campaign in campaigns:
-        for item in (*campaign["statements"], *campaign["alternatives"]):  # type: ignore[misc]
-            found |= set(item["documents"] or [])
-    return found
-
-
-def _documents(known: Mapping[str, pa.Table], cited: Iterable[str]) -> list[Row]:
-    chosen = pa.array(sorted(cited), pa.string())
-    rows = known["documents"].filter(pc.is_in(known["documents"]["doc_id"], value_set=chosen)).to_pylist()
-    sources: dict[str, str] = {}
-    table = known["sources"]
-    for row in table.filter(pc.is_in(table["doc_id"], value_set=chosen)).to_pylist():
-        sources.setdefault(row["doc_id"], f"{row['path']}, row {row['offset']}")
-    return [
-        {
-            "id": row["doc_id"],
-            "text": _shorten(row["text"] or "", _EXCERPT),
-            "date": str(row["published_at"].date()) if row["published_at"] else "undated",
-            "lang": row["lang"],
-            "account": pseudonym(row["account"]) if row["account"] else "no account",
-            "source": sources.get(row["doc_id"], ""),
-        }
-        for row in rows
-    ]
-
-
-def _coverage(notes: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Every count of what was read, dropped, mended or could not be judged, in the order of the journey."""
-    lines: list[tuple[str, str]] = []
-    for stage, content in notes.items():
-        if not isinstance(content, dict):
-            continue
-        for key, value in content.items():
-            if key in {"context", "clusterer", "bytes", "fingerprint", "dimensions"}:
-                continue
-            told = ", ".join(f"{name}: {count}" for name, count in value.items()) or "none" if isinstance(value, dict) else str(value)
-            lines.append((f"{stage}: {key.replace('_', ' ')}", told))
-    return sorted(lines)
-
-
-def _provenance(manifest: Mapping[str, object], doctrine: Doctrine) -> View:
-    inputs = manifest.get("inputs")
-    settings = manifest.get("settings")
-    return {
-        "version": manifest.get("greyzone"),
-        "inputs": [{"name": str(path).rsplit("/", 1)[-1], "sha256": sha} for path, sha in sorted(inputs.items())]
-        if isinstance(inputs, dict)
-        else [],
-        "settings": {key: value for key, value in settings.items() if key not in {"documents", "incidents"}}
-        if isinstance(settings, dict)
-        else {},
-        "doctrine": [
-            {
-                "name": name,
-                "value": leaf.value,
-                "range": f"{leaf.range[0]:g} to {leaf.range[1]:g}",
-                "status": leaf.status,
-                "source": leaf.source,
-            }
-            for name, leaf in doctrine.leaves.items()
-        ],
-    }
-
-
-def _day(value: object) -> str | None:
-    if isinstance(value, datetime):
-        return value.date().isoformat()
-    return value.isoformat() if isinstance(value, date) else None
-
-
-def _rounded(value: object, digits: int = 3) -> float | None:
-    return None if not isinstance(value, int | float) or not math.isfinite(value) else round(float(value), digits)
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1].rsplit(" ", 1)[0] + "…"
