@@ -1,0 +1,311 @@
+"""What each stage of the journey does with a case: read its tables, call the stage, write the tables, note the counts.
+
+No act knows what comes before or after it; `greyzone.pipeline` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from greyzone import campaigns, clean, collapse, collect, coordinate, embed, impact, incidents, link, narratives, techniques
+from greyzone import report as report_page
+from greyzone.case import Case, write_bytes
+from greyzone.cluster import NarrativeClusterer
+from greyzone.doctrine import Doctrine, load_doctrine
+from greyzone.engine import map_batches
+from greyzone.errors import InputError
+from greyzone.models import load_encoder
+from greyzone.records import REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with a stage's name, what is done and what there is to do (None: not known)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a case is run with; every field is recorded in its manifest.
+
+    Parameters
+    ----------
+    documents, incidents
+        Input files or folders.
+    mapping
+        Columns of the documents by field, where the aliases do not find them.
+    incident_mapping
+        A mapping file for incident tables that greyzone does not know.
+    encoder, device
+        As for `greyzone.models.load_encoder`.
+    doctrine
+        A bundled doctrine's name or a file.
+    as_of
+        Day (ISO) of the impact score; None takes the last day with a document.
+    today
+        Day (ISO) after which a date counts as in the future.
+    min_cluster_size
+        Fewest documents of a narrative.
+    seed
+        Seed of every random draw.
+    """
+
+    documents: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
+    mapping: dict[str, str] = field(default_factory=dict)
+    incident_mapping: str | None = None
+    encoder: str = "default"
+    device: str = "auto"
+    doctrine: str = "default"
+    as_of: str | None = None
+    today: str | None = None
+    min_cluster_size: int = 5
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Work:
+    """What a stage is handed: the case, the settings, and the things that several stages share."""
+
+    case: Case
+    settings: Settings
+    progress: Progress
+    workers: int | None
+    _encoder: Encoder | None = None
+
+    @property
+    def doctrine(self) -> Doctrine:
+        """Return the doctrine of the settings."""
+        return load_doctrine(self.settings.doctrine)
+
+    @property
+    def encoder(self) -> Encoder:
+        """Return the encoder of the settings, loaded once."""
+        if self._encoder is None:
+            self._encoder = load_encoder(self.settings.encoder, device=self.settings.device)
+        return self._encoder
+
+    @property
+    def cache(self) -> Path:
+        """Return the folder of embeddings by content."""
+        return self.case.path / "cache" / "embeddings"
+
+
+def _clean(batch: RawBatch) -> CleanBatch:
+    cleaned = clean.clean_documents(batch.rows)
+    return CleanBatch(cleaned.documents, cleaned.sources, pa.concat_tables([batch.rejects, cleaned.rejects]))
+
+
+def do_collect(work: Work) -> dict[str, object]:
+    """Read, clean and merge the documents."""
+    settings = work.settings
+    until = datetime.combine(parse_day(settings.today or ""), datetime.max.time(), UTC)
+    read = 0
+
+    def batches() -> Iterable[RawBatch]:
+        nonlocal read
+        for path in settings.documents:
+            for batch in collect.read_documents(path, mapping=settings.mapping or None, as_of=until):
+                read += batch.rows.num_rows
+                work.progress("collect", read, None)
+                yield batch
+
+    merged = clean.merge_documents(map_batches(_clean, batches(), workers=work.workers))
+    documents = merged.documents
+    if documents.num_rows == 0:
+        reasons = _counts(merged.rejects, "reason")
+        raise InputError(f"no usable document in {', '.join(settings.documents)} ({reasons or 'no rows'})", "at least one row with text")
+    for name, rows in (("documents", documents), ("sources", merged.sources), ("rejects", merged.rejects)):
+        work.case.write_table(name, rows)
+    rejected = merged.rejects.filter(pc.equal(merged.rejects["action"], "rejected"))
+    repaired = merged.rejects.filter(pc.equal(merged.rejects["action"], "repaired"))
+    dated = documents["published_at"].drop_null()
+    return {
+        "rows_read": merged.sources.num_rows + rejected.num_rows,
+        "documents": documents.num_rows,
+        "repeated_rows": merged.sources.num_rows - documents.num_rows,
+        "rejected": _counts(rejected, "reason"),
+        "repaired": _counts(repaired, "reason"),
+        "languages": _counts(documents, "lang"),
+        "platforms": _counts(documents, "platform"),
+        "accounts": pc.count_distinct(documents["account"]).as_py(),
+        "undated": documents.num_rows - len(dated),
+        "first": str(pc.min(dated).as_py()) if len(dated) else None,
+        "last": str(pc.max(dated).as_py()) if len(dated) else None,
+    }
+
+
+def do_collapse(work: Work) -> dict[str, object]:
+    """Find exact and near copies."""
+    documents = work.case.table("documents")
+    copies = collapse.collapse(documents, seed=work.settings.seed)
+    work.case.write_table("copies", copies)
+    return {"representatives": documents.num_rows - copies.num_rows, "copies": _counts(copies, "kind")}
+
+
+def do_embed(work: Work) -> dict[str, object]:
+    """Embed one document of each set of copies."""
+    documents = collapse.representatives(work.case.table("documents"), work.case.table("copies"))
+    texts = _texts(documents["title"], documents["text"])
+    vectors = embed.embed_texts(texts, work.encoder, cache=work.cache, progress=lambda done, total: work.progress("embed", done, total))
+    work.case.write_vectors("embeddings", documents["doc_id"].to_pylist(), vectors)
+    unknown = int((~vectors.any(axis=1)).sum()) if len(vectors) else 0
+    return {
+        "encoder": work.settings.encoder,
+        "fingerprint": work.encoder.fingerprint,
+        "dimensions": int(vectors.shape[1]),
+        "without_vector": unknown,
+    }
+
+
+def do_narratives(work: Work) -> dict[str, object]:
+    """Cluster and describe."""
+    documents, copies = work.case.table("documents"), work.case.table("copies")
+    _, vectors = work.case.vectors("embeddings")
+    weights = collapse.weights(documents, copies)
+    clusterer = NarrativeClusterer(min_cluster_size=work.settings.min_cluster_size)
+    clusterer.fit(vectors, sample_weight=weights)
+    result = narratives.describe_narratives(documents, copies, vectors, clusterer.labels_, clusterer.probabilities_)
+    work.case.write_table("narratives", result.narratives)
+    work.case.write_table("members", result.members)
+    work.case.write_vectors("narrative_vectors", result.narratives["narrative_id"].to_pylist(), result.vectors)
+    noise = pc.sum(pc.is_null(result.members["narrative_id"])).as_py() or 0
+    return {"narratives": result.narratives.num_rows, "noise": noise, "clusterer": clusterer.get_params()}
+
+
+def do_coordinate(work: Work) -> dict[str, object]:
+    """Find groups of accounts."""
+    found = coordinate.find_groups(
+        work.case.table("documents"),
+        work.case.table("copies"),
+        doctrine=work.doctrine,
+        members=work.case.table("members"),
+        seed=work.settings.seed,
+    )
+    for name in ("groups", "group_members", "edges", "traces"):
+        work.case.write_table(name, getattr(found, name))
+    return {"groups": found.groups.num_rows, "flagged": int(np.sum(coordinate.flagged(found.groups).to_numpy(zero_copy_only=False)))}
+
+
+def do_incidents(work: Work) -> dict[str, object]:
+    """Read incidents and make them canonical."""
+    settings = work.settings
+    until = datetime.combine(parse_day(settings.today or ""), datetime.max.time(), UTC)
+    batches = [incidents.read_reports(path, mapping=settings.incident_mapping, as_of=until) for path in settings.incidents]
+    reports = pa.concat_tables([batch.reports for batch in batches]) if batches else empty(REPORTS)
+    rejects = pa.concat_tables([batch.rejects for batch in batches]) if batches else empty(REJECTS)
+    canonical = incidents.canonicalise(reports, doctrine=work.doctrine)
+    tables = {"reports": reports, "incident_rejects": rejects, "incidents": canonical.incidents, "merges": canonical.merges}
+    for name, rows in tables.items():
+        work.case.write_table(name, rows)
+    coarse = pc.sum(pc.is_in(canonical.incidents["onset_precision"], pa.array(["month", "year", "unknown"]))).as_py() or 0
+    return {
+        "reports": _counts(reports, "source"),
+        "rejected": _counts(rejects.filter(pc.equal(rejects["action"], "rejected")), "reason"),
+        "repaired": _counts(rejects.filter(pc.equal(rejects["action"], "repaired")), "reason"),
+        "incidents": canonical.incidents.num_rows,
+        "coarse_dates": coarse,
+        "merges": _counts(canonical.merges, "decision"),
+    }
+
+
+def do_link(work: Work) -> dict[str, object]:
+    """Link narratives to incidents."""
+    case = work.case
+    found, stories = case.table("incidents"), case.table("narratives")
+    _, narrative_vectors = case.vectors("narrative_vectors")
+    texts = [
+        embed.document_text(name, text) for name, text in zip(found["name"].to_pylist(), found["description"].to_pylist(), strict=True)
+    ]
+    incident_vectors = embed.embed_texts(texts, work.encoder, cache=work.cache)
+    result = link.link(
+        found,
+        stories,
+        case.table("members"),
+        case.table("documents"),
+        incident_vectors=incident_vectors,
+        narrative_vectors=narrative_vectors,
+        coordinated=_coordinated_shares(case),
+        doctrine=work.doctrine,
+        seed=work.settings.seed,
+    )
+    case.write_table("links", result.links)
+    return {"links": result.links.num_rows, "types": _counts(result.links, "type"), "context": result.context}
+
+
+def do_impact(work: Work) -> dict[str, object]:
+    """Score every target state."""
+    case = work.case
+    day = _scoreparse_day(case, work.settings)
+    result = impact.score(
+        case.table("incidents"), case.table("narratives"), case.table("links"), doctrine=work.doctrine, as_of=day, seed=work.settings.seed
+    )
+    case.write_table("impact", result.impact)
+    case.write_table("shares", result.shares)
+    last = result.impact.filter(pc.equal(result.impact["date"], pa.scalar(day, pa.date32())))
+    return {"as_of": day.isoformat(), "states": pc.count_distinct(result.impact["target_state"]).as_py(), "status": _counts(last, "status")}
+
+
+def do_campaigns(work: Work) -> dict[str, object]:
+    """Join what is linked into profiles."""
+    case = work.case
+    tables = {name: case.table(name) for name in ("incidents", "narratives", "members", "groups", "links", "documents")}
+    tags = techniques.tag_techniques(tables["narratives"], tables["groups"], tables["incidents"], tables["members"], tables["documents"])
+    profiles = campaigns.build_campaigns(
+        **tables,
+        impact_result=ImpactResult(case.table("impact"), case.table("shares")),
+        techniques=tags,
+        doctrine=work.doctrine,
+    )
+    case.write_table("campaigns", profiles)
+    return {"campaigns": profiles.num_rows, "techniques": len(tags)}
+
+
+def do_report(work: Work) -> dict[str, object]:
+    """Write the page."""
+    case = work.case
+    page = report_page.render({name: case.table(name) for name in TABLES if case.has(name)}, case.manifest, doctrine=work.doctrine)
+    write_bytes(case.path / "report.html", page.encode())
+    return {"bytes": len(page.encode())}
+
+
+def _scoreparse_day(case: Case, settings: Settings) -> date:
+    if settings.as_of is not None:
+        return parse_day(settings.as_of)
+    last = pc.max(case.table("documents")["published_at"]).as_py() or pc.max(case.table("incidents")["onset_hi"]).as_py()
+    return last.date() if last else parse_day(settings.today or "")
+
+
+def _coordinated_shares(case: Case) -> dict[str, float]:
+    """Return the share of each narrative's documents that come from accounts of flagged groups."""
+    groups = case.table("groups")
+    accounts = pc.unique(pc.list_flatten(groups.filter(coordinate.flagged(groups))["accounts"]))
+    documents = case.table("documents").select(["doc_id", "account"])
+    marked = documents.append_column("coordinated", pc.cast(pc.is_in(documents["account"], value_set=accounts), pa.int64()))
+    joined = case.table("members").select(["doc_id", "narrative_id"]).join(marked, "doc_id").drop_null()
+    shares = joined.group_by("narrative_id").aggregate([("coordinated", "mean")])
+    return dict(zip(shares["narrative_id"].to_pylist(), shares["coordinated_mean"].to_pylist(), strict=True))
+
+
+def _texts(titles: pa.ChunkedArray, bodies: pa.ChunkedArray) -> list[str]:
+    return [embed.document_text(title, body) for title, body in zip(titles.to_pylist(), bodies.to_pylist(), strict=True)]
+
+
+def _counts(rows: pa.Table, column: str) -> dict[str, int]:
+    counted = pc.value_counts(rows[column].combine_chunks()).to_pylist()
+    pairs = sorted(
+        ((str(item["values"]), int(item["counts"])) for item in counted if item["values"] is not None), key=lambda pair: (-pair[1], pair[0])
+    )
+    return dict(pairs)
+
+
+def parse_day(text: str) -> date:
+    """Read an ISO day of the settings."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"day {text!r}", "a date such as 2016-10-07") from None

@@ -1,0 +1,32 @@
+"""Small things that the parts of the report share: days, rounded numbers, short texts, pseudonyms."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime
+
+from greyzone.records import content_id
+
+Row = dict[str, object]
+
+
+def pseudonym(account: str) -> str:
+    """Return a stable short name that does not give the account's own away to a reader."""
+    return "account " + content_id("acc", account)[4:10]
+
+
+def day(value: object) -> str | None:
+    """Return the ISO day of a date or instant, None for anything else."""
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    return value.isoformat() if isinstance(value, date) else None
+
+
+def rounded(value: object, digits: int = 3) -> float | None:
+    """Round a finite number; None for anything else."""
+    return None if not isinstance(value, int | float) or not math.isfinite(value) else round(float(value), digits)
+
+
+def shorten(text: str, length: int) -> str:
+    """Cut a text at a word, with an ellipsis."""
+    return text if len(text) <= length else text[: length - 1].rsplit(" ", 1)[0] + "…"

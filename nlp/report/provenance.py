@@ -1,0 +1,101 @@
+"""Where everything on the page comes from: cited documents and reports, coverage and drops, inputs and doctrine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from greyzone.doctrine import Doctrine
+from greyzone.report.parts import Row, day, pseudonym, shorten
+
+EXCERPT = 400
+"""Characters of a text that the page shows; the case holds it whole."""
+
+
+def cited(stories: list[Row], links: list[Row], groups: list[Row], campaigns: list[Row]) -> set[str]:
+    """Collect the ids of every document and report that the page refers to."""
+    found: set[str] = set()
+    for entry, key in ((stories, "exemplars"), (links, "evidence"), (groups, "documents")):
+        for row in entry:
+            found |= set(row[key])  # type: ignore[call-overload]
+    for campaign in campaigns:
+        found |= _mentioned(campaign)
+    return found
+
+
+def _mentioned(content: object) -> set[str]:
+    """Collect the ids under every ``documents`` key of nested lists and mappings."""
+    if isinstance(content, dict):
+        here = set(content.get("documents") or [])
+        return here.union(*(_mentioned(value) for key, value in content.items() if key != "documents"))
+    if isinstance(content, list):
+        return set().union(*map(_mentioned, content))
+    return set()
+
+
+def documents(known: Mapping[str, pa.Table], cited: Iterable[str]) -> list[Row]:
+    """List the cited documents with the file and row that each came from."""
+    chosen = pa.array(sorted(cited), pa.string())
+    rows = known["documents"].filter(pc.is_in(known["documents"]["doc_id"], value_set=chosen)).to_pylist()
+    sources: dict[str, str] = {}
+    table = known["sources"]
+    for row in table.filter(pc.is_in(table["doc_id"], value_set=chosen)).to_pylist():
+        sources.setdefault(row["doc_id"], f"{row['path']}, row {row['offset']}")
+    return [
+        {
+            "id": row["doc_id"],
+            "text": shorten(row["text"] or "", EXCERPT),
+            "date": str(row["published_at"].date()) if row["published_at"] else "undated",
+            "lang": row["lang"],
+            "account": pseudonym(row["account"]) if row["account"] else "no account",
+            "source": sources.get(row["doc_id"], ""),
+        }
+        for row in rows
+    ]
+
+
+def reports(known: Mapping[str, pa.Table], cited: Iterable[str]) -> list[Row]:
+    """List the cited incident reports with the file and row that each came from."""
+    chosen = pa.array(sorted(cited), pa.string())
+    rows = known["reports"].filter(pc.is_in(known["reports"]["report_id"], value_set=chosen)).sort_by("report_id").to_pylist()
+    return [
+        {
+            "id": row["report_id"],
+            "source": row["source"],
+            "source_id": row["source_id"] or "",
+            "name": row["name"],
+            "description": shorten(row["description"] or "", EXCERPT),
+            "onset": f"{day(row['onset_lo']) or 'undated'} to {day(row['onset_hi']) or 'undated'} ({row['onset_precision'] or 'unknown'})",
+            "place": f"{row['path']}, row {row['offset']}",
+        }
+        for row in rows
+    ]
+
+
+def coverage(notes: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Every count of what was read, dropped, mended or could not be judged, in the order of the journey."""
+    lines: list[tuple[str, str]] = []
+    for stage, content in notes.items():
+        if not isinstance(content, dict):
+            continue
+        for key, value in content.items():
+            if key in {"context", "clusterer", "bytes", "fingerprint", "dimensions"}:
+                continue
+            told = ", ".join(f"{name}: {count}" for name, count in value.items()) or "none" if isinstance(value, dict) else str(value)
+            lines.append((f"{stage}: {key.replace('_', ' ')}", told))
+    return sorted(lines)
+
+
+def provenance(manifest: Mapping[str, object], doctrine: Doctrine) -> Row:
+    """Return version, inputs, settings and every number of the doctrine."""
+    inputs, settings = (dict(manifest.get(name) or {}) for name in ("inputs", "settings"))  # type: ignore[call-overload]
+    return {
+        "version": manifest.get("greyzone"),
+        "inputs": [{"name": str(path).rsplit("/", 1)[-1], "sha256": sha} for path, sha in sorted(inputs.items())],
+        "settings": {key: value for key, value in settings.items() if key not in {"documents", "incidents", "incident_mapping"}},
+        "doctrine": [
+            leaf.model_dump() | {"name": name, "range": f"{leaf.range[0]:g} to {leaf.range[1]:g}"} for name, leaf in doctrine.leaves.items()
+        ],
+    }

@@ -1,0 +1,175 @@
+"""Copies: exact and near, against a naive search, whatever the order of the rows."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greyzone import records
+from greyzone.collapse import collapse, representatives, weights
+from greyzone.errors import InputError
+from greyzone.text import normal_form
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+BASE = "The harbour authority of the northern port said on Friday that the grain terminal would open again after repairs to the quay"
+
+
+def documents(texts, *, days=None, titles=None):
+    days = days if days is not None else range(len(texts))
+    rows = [
+        {"doc_id": f"d{place:05d}", "text": text, "published_at": None if day is None else START + timedelta(days=day)}
+        for place, (text, day) in enumerate(zip(texts, days, strict=True))
+    ]
+    for row, title in zip(rows, titles or [], strict=False):
+        row["title"] = title
+    return records.table(rows, records.DOCUMENTS)
+
+
+def pairs(copies):
+    return {row["doc_id"]: (row["representative"], row["kind"]) for row in copies.to_pylist()}
+
+
+def grams(text):
+    form = normal_form(text)
+    return {form[place : place + 5] for place in range(max(1, len(form) - 4))}
+
+
+def jaccard(a, b):
+    return len(grams(a) & grams(b)) / len(grams(a) | grams(b))
+
+
+def test_exact_copies_follow_the_earliest():
+    table = documents(
+        [BASE, "RT @someone: " + BASE.upper(), BASE + " https://example.org/x", "Something else entirely"], days=[5, 2, None, 1]
+    )
+    assert pairs(collapse(table)) == {"d00000": ("d00001", "exact"), "d00002": ("d00001", "exact")}
+
+
+def test_undated_and_tied_documents_yield_to_the_smallest_id():
+    assert pairs(collapse(documents([BASE] * 3, days=[None, None, None]))) == {"d00001": ("d00000", "exact"), "d00002": ("d00000", "exact")}
+    assert pairs(collapse(documents([BASE] * 3, days=[None, 4, 4]))) == {"d00000": ("d00001", "exact"), "d00002": ("d00001", "exact")}
+
+
+def test_near_copies_are_verified_and_carry_their_similarity():
+    near = BASE.replace("Friday", "Monday")
+    found = collapse(documents([BASE, near])).to_pylist()
+    assert [(row["doc_id"], row["representative"], row["kind"]) for row in found] == [("d00001", "d00000", "near")]
+    assert found[0]["similarity"] == pytest.approx(jaccard(BASE, near), abs=1e-6)
+    assert 0.8 <= found[0]["similarity"] < 1
+
+
+def test_similarity_by_hand():
+    # 5-grams of abcdefghij: 6; of abcdefghik: 6; shared abcde bcdef cdefg defgh efghi: 5 of 7.
+    table = documents(["abcdefghij", "abcdefghik"])
+    assert collapse(table, similarity=0.72).num_rows == 0
+    assert collapse(table, similarity=0.71)["similarity"].to_pylist() == [pytest.approx(5 / 7)]
+
+
+def test_an_exact_copy_of_a_near_copy_is_near():
+    near = BASE.replace("Friday", "Monday")
+    assert pairs(collapse(documents([BASE, near, near.upper()]))) == {"d00001": ("d00000", "near"), "d00002": ("d00000", "near")}
+
+
+def test_no_chains():
+    # Each version changes one more word: neighbours are near, the ends are not.
+    words = BASE.split()
+    versions = [
+        " ".join(["brandnew" + "xyzuvw"[place % 6] * 4 if place < 2 * step else word for place, word in enumerate(words)])
+        for step in range(6)
+    ]
+    copies = pairs(collapse(documents(versions)))
+    assert copies
+    assert not {leader for leader, _ in copies.values()} & set(copies)
+    for copy, (leader, _) in copies.items():
+        assert jaccard(versions[int(copy[1:])], versions[int(leader[1:])]) >= 0.8
+
+
+def test_texts_without_letters_are_compared_as_they_stand():
+    table = documents(["https://example.org/a", "https://example.org/b", "https://example.org/a", "", ""])
+    assert pairs(collapse(table)) == {"d00002": ("d00000", "exact")}
+
+
+def test_titles_stand_in_for_missing_texts():
+    table = documents(["", None, BASE], titles=["Port opens again", "Port opens again!", "Port opens again"])
+    found = pairs(collapse(table))
+    assert "d00002" not in found
+    assert found["d00001"][0] == "d00000"
+
+
+def test_equal_texts_with_other_titles_are_copies():
+    assert pairs(collapse(documents([BASE, BASE], titles=["One", "Two"]))) == {"d00001": ("d00000", "exact")}
+
+
+VOCABULARY = ["harbour", "grain", "minister", "cable", "night", "drone", "bank", "portal", "strike", "election", "border", "water"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000))
+def test_order_leaves_no_trace_and_the_contract_holds(seed):
+    generator = np.random.default_rng(seed)
+    bases = [" ".join(generator.choice(VOCABULARY, 14)) for _ in range(4)]
+    texts = []
+    for _ in range(30):
+        words = bases[generator.integers(4)].split()
+        for _ in range(generator.integers(0, 3)):
+            words[generator.integers(len(words))] = str(generator.choice(VOCABULARY))
+        texts.append(" ".join(words))
+    days = [None if generator.random() < 0.2 else int(generator.integers(0, 5)) for _ in texts]
+    table = documents(texts, days=days)
+    copies = collapse(table)
+    records.check(copies, records.COPIES, "copies")
+    assert copies.equals(collapse(table.take(generator.permutation(len(texts)))))
+    # The naive greedy search over (date, id) finds the same.
+    order = sorted(range(len(texts)), key=lambda place: (days[place] is None, days[place] or 0, place))
+    chosen: list[int] = []
+    wanted: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for place in order:
+        first = seen.setdefault(texts[place], place)
+        if first != place:
+            # An exact copy goes where its first went, even if a nearer representative has come up since.
+            wanted[f"d{place:05d}"] = wanted.get(f"d{first:05d}", f"d{first:05d}")
+            continue
+        scores = [(jaccard(texts[place], texts[leader]), -rank, leader) for rank, leader in enumerate(chosen)]
+        best = max(scores, default=(0.0, 0, -1))
+        if best[0] >= 0.8:
+            wanted[f"d{place:05d}"] = f"d{best[2]:05d}"
+        else:
+            chosen.append(place)
+    found = {copy: leader for copy, (leader, _) in pairs(copies).items()}
+    assert found == wanted
+    kept = representatives(table, copies)
+    assert kept["doc_id"].to_pylist() == [name for name in table["doc_id"].to_pylist() if name not in found]
+    assert weights(table, copies).sum() == len(texts)
+
+
+def test_weights_follow_the_order_of_the_documents():
+    table = documents([BASE, "Another story altogether about fish", BASE, BASE])
+    assert weights(table, collapse(table)).tolist() == [3, 1]
+
+
+def test_no_documents():
+    empty = records.empty(records.DOCUMENTS)
+    copies = collapse(empty)
+    assert copies.equals(records.empty(records.COPIES))
+    assert representatives(empty, copies).num_rows == 0
+    assert weights(empty, copies).tolist() == []
+
+
+def test_ten_thousand_near_copies_are_one_group_in_linear_time():
+    table = documents([f"{BASE} number {place}" for place in range(10_000)])
+    start = time.perf_counter()
+    copies = collapse(table)
+    assert time.perf_counter() - start < 60
+    assert copies.num_rows == 9_999
+    assert copies["representative"].unique().to_pylist() == ["d00000"]
+
+
+def test_similarity_out_of_range_is_refused():
+    with pytest.raises(InputError, match=r"similarity 0\.2"):
+        collapse(documents([BASE]), similarity=0.2)
