@@ -14,8 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 HOMES = {"nlp": "greyzone", "models": "greyzone.models", "training": "greyzone.training", "eval": "greyzone.eval"}
 FOUNDATIONS = {"records", "errors", "dates", "text", "places", "urls", "language", "_version"}
 COMPOSERS = {"pipeline", "acts", "cli", "__main__", "__init__", "sql", "doctor", "case"}
-SHARED_PARTS = {"neighbours", "labels", "entities", "lag", "dose", "draws", "words", "tables"}
-"""Files that hold pure parts of a stage, or of two: they may be imported by stages."""
+SHARED_PARTS = {"neighbours", "labels", "entities", "words"}
+"""Files that hold the pure parts of a stage, or of several: stages may import them."""
 
 
 def modules():

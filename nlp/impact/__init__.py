@@ -1,0 +1,9 @@
+"""Cumulative impact: how incidents and narratives build up against a state, with intervals, shares and the doctrine's hash.
+
+`greyzone.impact.dose` holds the closed form, `exposure` what counts for which state, `draws` the uncertain inputs, `vector` the score
+vector.
+"""
+
+from greyzone.impact.vector import score
+
+__all__ = ["score"]

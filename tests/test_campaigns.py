@@ -1,0 +1,325 @@
+"""Campaign profiles: grouping, sourced sentences, words of ICD 203, hypotheses, indicators, and axiom A14 (refusals)."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greyzone import impact
+from greyzone.campaigns import build_campaigns
+from greyzone.campaigns.profiles import components
+from greyzone.doctrine import load_doctrine
+from greyzone.errors import GreyzoneError, InputError
+from greyzone.records import CAMPAIGNS, DOCUMENTS, GROUPS, INCIDENTS, LINK_TYPES, LINKS, MEMBERS, NARRATIVES, check, table
+from greyzone.words import Interval, likelihood, quoted, refused
+
+DOCTRINE = load_doctrine()
+START = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Technique:
+    framework: str
+    id: str
+    name: str
+    subject: str
+    trigger: str
+    documents: list[str]
+
+
+def case(name="Harbour outage", label="the port was sold", actor="Group 9", note="one feed", calibrated=False):
+    """Two linked pairs (inc-1 with nar-1 and nar-2), one pair that only reports (inc-2, nar-3), one group on nar-1."""
+    incidents = [
+        {
+            "incident_id": f"inc-{k}",
+            "name": name,
+            "onset_lo": START,
+            "onset_hi": START + timedelta(days=1),
+            "onset_precision": "day" if k == 1 else "month",
+            "target_state": "EE",
+            "sectors": ["transport"],
+            "critical": k == 1,
+            "technique_class": name,
+            "actors": [{"name": actor, "state": "XX", "probability": 0.6, "said_by": "Registry A"}],
+            "level_lo": 2.5,
+            "level_mode": 3.0,
+            "level_hi": 3.5,
+            "reach": "local",
+            "credibility": 0.9,
+            "reports": [f"rep-{k}"],
+            "sources": ["one", "two"],
+        }
+        for k in (1, 2)
+    ]
+    narratives = [
+        {
+            "narrative_id": f"nar-{k}",
+            "label": label,
+            "headline": label,
+            "exemplars": [f"doc-{k}"],
+            "size": 10 * k,
+            "accounts": 5,
+            "outlets": 1,
+            "languages": ["et", "und"],
+            "onset_lo": START + timedelta(days=k),
+            "onset_hi": START + timedelta(days=k, hours=3),
+            "last_seen": START + timedelta(days=20),
+            "targets": ["EE"],
+            "breakout": [0.2, 0.5, 0.3, 0, 0, 0],
+        }
+        for k in (1, 2, 3)
+    ]
+    pairs = [
+        ("inc-1", "nar-1", 0.9, "exploits"),
+        ("inc-1", "nar-2", 0.6, "co-occurs"),
+        ("inc-2", "nar-3", 0.9, "reports"),
+        ("inc-2", "nar-1", 0.2, "exploits"),
+    ]
+    links = [
+        {
+            "link_id": f"lnk-{i}-{n}",
+            "incident_id": i,
+            "narrative_id": n,
+            "type": kind,
+            "type_probabilities": [0.6 if kind == other else 0.1 for other in LINK_TYPES],
+            "p": p,
+            "p_lo": p - 0.1,
+            "p_hi": min(1.0, p + 0.05),
+            "lag_days": 2.0,
+            "calibrated": calibrated,
+            "evidence": ["doc-1", "gone"],
+        }
+        for i, n, p, kind in pairs
+    ]
+    groups = [
+        {
+            "group_id": "grp-1",
+            "accounts": ["@one", "@two", "@three"],
+            "items": ["x", "y"],
+            "q": 0.01,
+            "documents": ["doc-1", "doc-9"],
+            "explanations": [{"name": note, "statistic": 0.7, "threshold": 0.5, "fits": True, "note": note}],
+        },
+        {"group_id": "grp-2", "accounts": ["@four"], "items": ["z"], "q": 0.01, "documents": ["doc-3", "doc-9"], "explanations": []},
+    ]
+    members = [{"doc_id": f"doc-{k}", "narrative_id": f"nar-{k}"} for k in (1, 2, 3)]
+    documents = [{"doc_id": f"doc-{k}", "text": label, "title": name} for k in (1, 2, 3, 9)]
+    found = [
+        table(rows, schema)
+        for rows, schema in (
+            (incidents, INCIDENTS),
+            (narratives, NARRATIVES),
+            (members, MEMBERS),
+            (groups, GROUPS),
+            (links, LINKS),
+            (documents, DOCUMENTS),
+        )
+    ]
+    return found, [
+        Technique("attack", "T1498", "Network denial", "inc-1", name, ["doc-1"]),
+        Technique("attack", "T0", "x", "inc-9", "y", []),
+    ]
+
+
+@functools.cache
+def scores():
+    """Scores of the case; names and labels do not enter them."""
+    incidents, narratives, _, _, links, _ = case()[0]
+    return impact.score(incidents, narratives, links, doctrine=DOCTRINE, as_of=date(2024, 6, 1), days=0, draws=4)
+
+
+def campaigns_of(found, techniques):
+    return build_campaigns(*found, scores(), techniques, doctrine=DOCTRINE)
+
+
+@pytest.fixture(scope="module")
+def profile():
+    [row] = campaigns_of(*case()).to_pylist()
+    return row
+
+
+def test_links_that_only_report_or_are_weak_tie_nothing(profile):
+    assert profile["incidents"] == ["inc-1"]
+    assert profile["narratives"] == ["nar-1", "nar-2"]
+    assert profile["links"] == ["lnk-inc-1-nar-1", "lnk-inc-1-nar-2"]
+    assert profile["groups"] == ["grp-1"]
+    assert profile["target_states"] == ["EE"]
+    assert profile["window_lo"] == START
+    assert profile["window_hi"] == START + timedelta(days=20)
+
+
+def test_components_chain_through_shared_ends_and_come_sorted():
+    links = [
+        {"incident_id": i, "narrative_id": n, "p": p, "type": "exploits"}
+        for i, n, p in (("i2", "n1", 0.6), ("i1", "n1", 0.5), ("i3", "n3", 0.49))
+    ]
+    assert components(links, threshold=0.5) == [["i1", "i2", "n1"]]
+
+
+def test_every_sentence_has_documents_that_are_known(profile):
+    for item in profile["statements"] + profile["alternatives"]:
+        assert item["documents"]
+        assert set(item["documents"]) <= {"doc-1", "doc-2", "doc-9", "rep-1"}
+
+
+def test_likelihood_and_confidence_never_share_a_sentence(profile):
+    texts = [item["text"] for item in profile["statements"]]
+    likely = [text for text in texts if "very likely (p 0.90" in text]
+    sure = [text for text in texts if "onfidence" in text]
+    assert likely
+    assert sure
+    assert not any("likely" in text for text in sure)
+
+
+def test_hypotheses_hold_the_fixed_ones_and_what_sources_name(profile):
+    found = json.loads(profile["profile"])["hypotheses"]
+    names = {entry["name"]: entry for entry in found["hypotheses"]}
+    assert list(names) == ["unknown", "criminal", "organic", "“Group 9”"]
+    assert names["“Group 9”"]["p"] == pytest.approx(0.6)
+    assert names["unknown"]["p"] == pytest.approx(0.4)
+    assert "named by “Registry A”" in names["“Group 9”"]["basis"]
+    for row in found["evidence"]:
+        assert row["ratings"].keys() == names.keys()
+        assert set(row["ratings"].values()) <= {"consistent", "inconsistent", "not applicable"}
+    # a narrative that follows its incident fits every hypothesis: it tells nothing
+    follows = [row for row in found["evidence"] if "with or after" in row["text"]]
+    assert [row["diagnosticity"] for row in follows] == [0, 0]
+    # named: the actor consistent, three not applicable: 3 of 6 pairs differ
+    [named] = [row for row in found["evidence"] if "A source names" in row["text"]]
+    assert named["diagnosticity"] == pytest.approx(0.5)
+
+
+def test_indicators_have_fourteen_factors_and_no_total(profile):
+    found = json.loads(profile["profile"])["indicators"]
+    assert len(found) == 14
+    for row in found:
+        assert row.keys() == {"factor", "for", "against", "unknown"}
+        assert row["for"] or row["against"] or row["unknown"]
+        assert all(item["documents"] for side in ("for", "against", "unknown") for item in row[side])
+    severity = next(row for row in found if row["factor"] == "severity")
+    assert severity["for"]
+    assert not severity["against"]
+
+
+def test_phase_weighs_lags_by_probability(profile):
+    # two links at +2 days: execute (1 + .9 + .6) / (3 + 1.5)
+    found = json.loads(profile["profile"])["phase"]["probabilities"]
+    assert found["execute"] == pytest.approx(2.5 / 4.5)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_techniques_timeline_gaps_decision_and_confidence(profile):
+    detail = json.loads(profile["profile"])
+    assert [row["id"] for row in detail["techniques"]] == ["T1498"]
+    assert [row["time"] for row in detail["timeline"]] == sorted(row["time"] for row in detail["timeline"])
+    assert any("uncalibrated" in gap for gap in profile["gaps"])
+    assert detail["decision"] == "for human case-by-case assessment"
+    assert profile["tlp"] == "TLP:AMBER"
+    assert profile["confidence"] == "low"
+
+
+def test_calibrated_links_and_two_sources_give_moderate_confidence_while_an_alternative_fits():
+    [row] = campaigns_of(*case(calibrated=True)).to_pylist()
+    assert row["confidence"] == "moderate"
+
+
+def test_ids_and_bytes_do_not_depend_on_the_order_of_rows():
+    found, techniques = case()
+    turned = [rows.take(list(range(rows.num_rows))[::-1]) for rows in found]
+    assert campaigns_of(turned, techniques[::-1]).equals(campaigns_of(found, techniques))
+
+
+def test_no_links_no_campaigns():
+    found, techniques = case()
+    found[4] = found[4].slice(0, 0)
+    assert check(campaigns_of(found, techniques), CAMPAIGNS, "campaigns").num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("p", "word"),
+    [
+        (0, "almost no chance"),
+        (0.05, "very unlikely"),
+        (0.2, "unlikely"),
+        (0.45, "roughly even"),
+        (0.5, "roughly even"),
+        (0.55, "likely"),
+        (0.8, "very likely"),
+        (0.95, "almost certain"),
+        (1, "almost certain"),
+    ],
+)
+def test_likelihood_words_at_the_edges_of_icd_203(p, word):
+    assert likelihood(p) == word
+
+
+def test_likelihood_refuses_what_is_no_probability():
+    with pytest.raises(InputError):
+        likelihood(1.2)
+
+
+def test_an_interval_prints_itself_and_is_no_number():
+    assert str(Interval(20.4, 34.2, 51)) == "34 (90 % interval 20–51)"
+    with pytest.raises(TypeError):
+        float(Interval(1, 2, 3))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text", ["an ARMED attack", "an armed-attack", "armed\u00a0 attack", "ar\u200bmed attack", "Article_5!", "“a” was behind “b”"]
+)
+def test_refusals_are_found_whatever_their_dress(text):
+    assert refused(text, DOCTRINE)
+
+
+@pytest.mark.parametrize("text", ["“an armed attack”, says a title", "an unarmed attacker", "article 55"])
+def test_quotations_and_longer_words_are_no_refusals(text):
+    assert refused(text, DOCTRINE) == []
+
+
+def test_a_doctrine_cannot_put_a_refused_phrase_into_a_profile():
+    found, techniques = case()
+    loud = DOCTRINE.__class__(DOCTRINE.id, 1, DOCTRINE.title, DOCTRINE.leaves, {**DOCTRINE.words, "decision": "an act of war"})
+    with pytest.raises(GreyzoneError, match="act of war"):
+        build_campaigns(*found, scores(), techniques, doctrine=loud)
+
+
+hostile = st.lists(
+    st.sampled_from([*DOCTRINE.phrases("refusal_phrases"), "“", "”", "”.", "\n", "\u200b", "\u202e", "“x” ", "a", "was\nbehind"]),
+    max_size=4,
+).map(" ".join) | st.text(max_size=30)
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@given(hostile, hostile, hostile, hostile)
+def test_a14_no_output_string_holds_a_refusal_outside_quotations(name, label, actor, note):
+    for row in campaigns_of(*case(name, label, actor, note)).to_pylist():
+        texts = [row["title"], *row["gaps"], *(item["text"] for item in row["statements"] + row["alternatives"])]
+
+        def strings(value):
+            if isinstance(value, dict):
+                return [text for key, part in value.items() for text in (key, *strings(part))]
+            if isinstance(value, list):
+                return [text for part in value for text in strings(part)]
+            return [value] if isinstance(value, str) else []
+
+        texts += strings(json.loads(row["profile"]))
+        for text in texts:
+            assert refused(text, DOCTRINE) == []
+            assert text.count("“") == text.count("”")
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@given(hostile)
+def test_a14_a_quotation_cannot_be_broken_out_of(text):
+    found = quoted(text)
+    assert refused(found, DOCTRINE) == []
+    assert found.startswith("“")
+    assert found.endswith("”")
+    assert found.count("“") == found.count("”") == 1
+    assert "\n" not in found
