@@ -231,8 +231,8 @@ def digest(path: Path) -> str:
         for file in sorted(item for item in path.rglob("*") if item.is_file()):
             total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\0".encode())
         return total.hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def fingerprint(*parts: object) -> str:

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from greyzone.errors import DoctrineError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from greyzone.errors import DoctrineError
 
 Status = Literal["cited", "judgement", "elicited", "unverified"]
 
@@ -144,7 +145,7 @@ def _resolve(name: str, seen: tuple[str, ...]) -> Doctrine:
         raise DoctrineError(f"doctrine {name!r} without {error}", "id, version and title at the top of the file") from None
 
 
-def _parse(name: str) -> dict[str, object | dict[str, object]]:
+def _parse(name: str) -> dict[str, Any]:
     try:
         if name in bundled():
             text = resources.files("greyzone").joinpath("doctrines", f"{name}.yaml").read_text("utf-8")

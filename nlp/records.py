@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
 from greyzone.errors import SchemaError
 
 Floats = npt.NDArray[np.float32]

@@ -1,9 +1,9 @@
 """How incidents and narratives build up against a state: the score vector on a date, with intervals and shares.
 
-The dose D and the score S = 100 (1 - exp(-D / D0)) are in `greyzone.impact.dose`, the uncertain inputs in
-`greyzone.impact.draws`, what counts for which state in `greyzone.impact.exposure`. This module assembles the vector: score with intervals from the data and from data and doctrine
-together, peak, cumulative excess, tempo, breadth, hybridity, coverage and a stamp. A score never stands without its interval and
-the hash of its doctrine, and none is given below the doctrine's minimum of items.
+The dose D and the score S = 100 (1 - exp(-D / D0)) are in `greyzone.impact.dose`, the uncertain inputs in `greyzone.impact.draws`, what
+counts for which state in `greyzone.impact.exposure`. This module assembles the vector: score with intervals from the data and from data
+and doctrine together, peak, cumulative excess, tempo, breadth, hybridity, coverage and a stamp. A score never stands without its interval
+and the hash of its doctrine, and none is given below the doctrine's minimum of items.
 
 The *central score* is S at the expected inputs; `shares` sum to it. The score's median (`score_p50`) comes from the draws and may
 differ, since S is not linear in its inputs. The score measures accumulation. It says neither who acted nor what follows from it.

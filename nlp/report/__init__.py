@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from greyzone.doctrine import Doctrine
 from greyzone.report.view import build_view
 
 
-def render(tables: Mapping[str, pa.Table], manifest: Mapping[str, object], *, doctrine: Doctrine) -> str:
+def render(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, doctrine: Doctrine) -> str:
     """Render the report of a case.
 
     Parameters

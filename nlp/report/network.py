@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pyarrow as pa
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 def layout_network(groups: pa.Table, edges: pa.Table, flagged: Mapping[str, bool], rename: Callable[[str], str]) -> Row:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
+from typing import Any
 
 from greyzone.records import content_id
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 def pseudonym(account: str) -> str:

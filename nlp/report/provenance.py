@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +20,7 @@ def cited(stories: list[Row], links: list[Row], groups: list[Row], campaigns: li
     found: set[str] = set()
     for entry, key in ((stories, "exemplars"), (links, "evidence"), (groups, "documents")):
         for row in entry:
-            found |= set(row[key])  # type: ignore[call-overload]
+            found |= set(row[key])
     for campaign in campaigns:
         found |= _mentioned(campaign)
     return found
@@ -74,7 +75,7 @@ def reports(known: Mapping[str, pa.Table], cited: Iterable[str]) -> list[Row]:
     ]
 
 
-def coverage(notes: Mapping[str, object]) -> list[tuple[str, str]]:
+def coverage(notes: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every count of what was read, dropped, mended or could not be judged, in the order of the journey."""
     lines: list[tuple[str, str]] = []
     for stage, content in notes.items():
@@ -88,9 +89,9 @@ def coverage(notes: Mapping[str, object]) -> list[tuple[str, str]]:
     return sorted(lines)
 
 
-def provenance(manifest: Mapping[str, object], doctrine: Doctrine) -> Row:
+def provenance(manifest: Mapping[str, Any], doctrine: Doctrine) -> Row:
     """Return version, inputs, settings and every number of the doctrine."""
-    inputs, settings = (dict(manifest.get(name) or {}) for name in ("inputs", "settings"))  # type: ignore[call-overload]
+    inputs, settings = (dict(manifest.get(name) or {}) for name in ("inputs", "settings"))
     return {
         "version": manifest.get("greyzone"),
         "inputs": [{"name": str(path).rsplit("/", 1)[-1], "sha256": sha} for path, sha in sorted(inputs.items())],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ from greyzone.report import provenance
 from greyzone.report.network import layout_network
 from greyzone.report.parts import Row, day, pseudonym, rounded, shorten
 
-View = dict[str, object]
+View = dict[str, Any]
 
 _SHOWN_P = 0.05
 """Links below this probability that are not on the displayed list are counted, not listed."""
@@ -26,7 +27,7 @@ _TIMELINE_NARRATIVES = 14
 _TOLD_STATES = 3
 
 
-def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, object], *, doctrine: Doctrine) -> View:
+def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, doctrine: Doctrine) -> View:
     """Collect everything that the template and the script need.
 
     Parameters
@@ -127,14 +128,14 @@ def _narrative(row: Row, coordinated: Mapping[str, float]) -> Row:
         "peak": day(row["peak_day"]),
         "exemplars": row["exemplars"] or [],
         "breakout": [round(value, 3) for value in (row["breakout"] or [])],
-        "volume": [[day(point["day"]), point["documents"]] for point in (row["volume"] or [])],  # type: ignore[attr-defined]
+        "volume": [[day(point["day"]), point["documents"]] for point in (row["volume"] or [])],
         "coordinated": rounded(coordinated.get(str(row["narrative_id"]), 0.0)),
     }
 
 
 def _group(row: Row) -> Row:
     explanations = row["explanations"] or []
-    fitting = [item["name"] for item in explanations if item["fits"]]  # type: ignore[attr-defined]
+    fitting = [item["name"] for item in explanations if item["fits"]]
     return {
         "id": row["group_id"],
         "accounts": row["accounts"] or [],
@@ -144,8 +145,8 @@ def _group(row: Row) -> Row:
         "p": row["p"],
         "q": row["q"],
         "items": row["items"] or [],
-        "documents": (row["documents"] or [])[:8],  # type: ignore[index]
-        "documents_total": len(row["documents"] or []),  # type: ignore[arg-type]
+        "documents": (row["documents"] or [])[:8],
+        "documents_total": len(row["documents"] or []),
         "explanations": explanations,
         "fitting": fitting,
         "flagged": not fitting,
@@ -190,12 +191,12 @@ def _links(known: Mapping[str, pa.Table], doctrine: Doctrine) -> tuple[list[Row]
                 "displayed": displayed,
             }
         )
-    listed.sort(key=lambda link: (-(link["p"][1] or 0), str(link["id"])))  # type: ignore[index]
+    listed.sort(key=lambda link: (-(link["p"][1] or 0), str(link["id"])))
     return listed, unlisted
 
 
 def _incidents(known: Mapping[str, pa.Table], links: list[Row]) -> list[Row]:
-    needed = {link["incident"] for link in links} | {rival[0] for link in links for rival in link["rivals"]}  # type: ignore[attr-defined]
+    needed = {link["incident"] for link in links} | {rival[0] for link in links for rival in link["rivals"]}
     return [
         {
             "id": row["incident_id"],
@@ -225,8 +226,8 @@ def _timeline(stories: list[Row], links: list[Row]) -> Row:
     best: dict[object, float] = {}
     for link in links:
         if link["displayed"]:
-            best[link["narrative"]] = max(best.get(link["narrative"], 0.0), float(link["p"][1] or 0))  # type: ignore[index]
-    ordered = sorted(stories, key=lambda story: (-best.get(story["id"], -1.0), -int(story["size"]), str(story["id"])))  # type: ignore[call-overload]
+            best[link["narrative"]] = max(best.get(link["narrative"], 0.0), float(link["p"][1] or 0))
+    ordered = sorted(stories, key=lambda story: (-best.get(story["id"], -1.0), -int(story["size"]), str(story["id"])))
     return {"narratives": [story["id"] for story in ordered[:_TIMELINE_NARRATIVES]], "of": len(stories)}
 
 
@@ -235,9 +236,9 @@ def _campaign(row: Row) -> Row:
     return {
         "id": row["campaign_id"],
         "title": row["title"],
-        "states": [state_name(code) for code in (row["target_states"] or [])],  # type: ignore[attr-defined]
+        "states": [state_name(code) for code in (row["target_states"] or [])],
         "window": [day(row["window_lo"]), day(row["window_hi"])],
-        "sizes": {name: len(row[name] or []) for name in ("incidents", "narratives", "groups", "links")},  # type: ignore[arg-type]
+        "sizes": {name: len(row[name] or []) for name in ("incidents", "narratives", "groups", "links")},
         "statements": row["statements"] or [],
         "alternatives": row["alternatives"] or [],
         "gaps": row["gaps"] or [],
@@ -261,17 +262,17 @@ def _impact(known: Mapping[str, pa.Table]) -> list[Row]:
 
 
 def _by_evidence(entry: Row) -> tuple[int, str]:
-    return (-len(entry["shares"]), str(entry["state"]))  # type: ignore[arg-type]
+    return (-len(entry["shares"]), str(entry["state"]))
 
 
 def _by_score(entry: Row) -> tuple[float, str]:
-    median = entry["last"]["score"][1]  # type: ignore[index]
+    median = entry["last"]["score"][1]
     return (1.0 if median is None else -median, str(entry["state"]))
 
 
 def _state(state: str, series: list[Row], shares: list[Row]) -> Row:
     last = series[-1]
-    ordered = sorted(shares, key=lambda share: (-float(share["share"]), str(share["item_id"])))  # type: ignore[arg-type]
+    ordered = sorted(shares, key=lambda share: (-float(share["share"]), str(share["item_id"])))
     keys = ("score_p05", "score_p50", "score_p95", "doctrine_p05", "doctrine_p95")
     return {
         "state": state,
