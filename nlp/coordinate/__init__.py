@@ -1,14 +1,15 @@
 """Accounts that act together more than chance explains, with every ordinary explanation tested beside.
 
-Coordination is a statement about behaviour: it is neither a statement about intent nor about who stands behind an account. The steps are
-in the order of the modules: `traces` (what is shared), `bicm` (what chance would share), `pairs`, `cores`, `communities` and `groups` (who shares more),
-`explanations` (what else might account for it).
+Coordination is a statement about behaviour: it is neither a statement about intent nor about who stands behind an account. Read the
+modules in this order: `traces` (what is shared), `bicm`, `communities` and `chance` (what chance would share), `pairs`, `cores` and
+`groups` (who shares more), `explanations` (what else might account for it).
 """
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+
 from greyzone import records
 from greyzone.coordinate.explanations import Evidence, Press, Row, explain, gather, read_press
 from greyzone.coordinate.groups import Group, Network, find_network, merge_groups

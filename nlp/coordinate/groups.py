@@ -1,0 +1,198 @@
+"""From pairs to groups: the network of a trace, its cores, and how often chance makes one as deep.
+
+Pairs with p <= c/(n-1) are kept: chance leaves every account c ties on average. A group is a connected component of the k-core of the kept
+pairs. Its p is (1 + B_k)/(B + 1), where B_k of the B graphs drawn from the null have a core as deep as the deepest one of the group. Where
+drawing would cost more than ``resample_budget``, p is a bound instead: the expected number of subgraphs with as many accounts and ties in
+a random graph of that tie rate, C(n,s) P(Bin(s(s-1)/2, c/(n-1)) >= ties), not below 1/(B + 1).
+
+Groups of different traces with a Jaccard overlap of ``merge_overlap`` are one. Its p is the Cauchy combination (Liu and Xie 2020) over all
+traces that the data support; a trace that did not find it counts as p = .5, so that looking at many traces has its price.
+Benjamini-Hochberg over groups gives q.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse, special, stats
+
+from greyzone.coordinate.bicm import Doubles, Ints
+from greyzone.coordinate.chance import Chance, fit_chance
+from greyzone.coordinate.cores import core_groups, core_numbers
+from greyzone.coordinate.pairs import Judge, Pairs, item_weights, kept_pairs, pair_work
+from greyzone.coordinate.traces import Trace
+from greyzone.doctrine import Doctrine
+
+
+@dataclass(frozen=True, slots=True)
+class TraceGroup:
+    """A component of the k-core of one trace.
+
+    Parameters
+    ----------
+    trace
+        Name of the trace.
+    accounts
+        (s,) int64 rows of `Corpus.names`, ascending.
+    core
+        Depth of the deepest core inside.
+    p
+        Against the null of the trace.
+    """
+
+    trace: str
+    accounts: Ints
+    core: int
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The kept pairs of a trace with what they were judged by."""
+
+    trace: Trace
+    chance: Chance
+    weights: Doubles
+    pairs: Pairs
+    threshold: float
+    core: int
+    minimum: int
+    groups: tuple[TraceGroup, ...]
+    note: str
+
+    def residual(self, accounts: Ints, covered: np.ndarray) -> Ints:
+        """Return which of `accounts` are still in a core once the items in `covered` (m,) bool are taken away.
+
+        The fitted probabilities stay: only the statistic, its mean and its variance lose the covered items.
+        """
+        inside = np.flatnonzero(np.isin(self.trace.accounts, accounts))
+        weights = np.where(covered, 0.0, self.weights)
+        judge = self.chance.judge(weights, self.threshold)
+        shared, light = _weighted_only(sparse.csr_array(self.trace.incidence[inside]), weights)
+        pairs = kept_pairs(shared, light, judge, minimum=self.minimum, rows=inside)
+        core = core_numbers(len(inside), pairs.a, pairs.b)
+        return self.trace.accounts[inside[core >= self.core]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Groups of several traces that are one, before items and explanations."""
+
+    accounts: Ints
+    traces: tuple[str, ...]
+    core: int
+    p: float
+    q: float
+
+
+def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> Network:
+    """Test every pair of a supported trace and find its groups."""
+    n = len(trace.accounts)
+    small = "_small" if n < doctrine["coordination.small_n"] else ""
+    threshold = doctrine["coordination.c" + small] / max(n - 1, 1)
+    core, minimum = int(doctrine["coordination.core" + small]), int(doctrine["coordination.shared_minimum"])
+    degrees = np.bincount(trace.incidence.indices, minlength=len(trace.items)).astype(np.int64)
+    smallest = max(doctrine["coordination.community_accounts"], doctrine["coordination.community_share"] * n)
+    chance = fit_chance(trace.incidence, smallest=smallest, rng=rng)
+    weights = np.where(degrees > 1, item_weights(degrees, n), 0.0)
+    judge = chance.judge(weights, threshold)
+    shared, light = _weighted_only(trace.incidence, weights)
+    pairs = kept_pairs(shared, light, judge, minimum=minimum)
+    found = core_groups(n, pairs.a, pairs.b, core)
+    draws = int(doctrine["coordination.resamples"])
+    notes = [trace.note] if trace.note else []
+    if chance.parts:
+        notes.append(f"{len(chance.parts)} communities of taste with a null of their own")
+    if chance.residual > 1e-6:
+        notes.append(f"null fitted to within {chance.residual:.2g} of the degrees")
+    bound = pair_work(shared) * draws > doctrine["coordination.resample_budget"]
+    if not found:
+        p_values: list[float] = []
+    elif bound:
+        notes.append(f"p of groups by the random-graph bound: {draws} draws would exceed the budget")
+        p_values = [_bound(len(part), _ties(part, pairs), n, threshold, draws) for part, _ in found]
+    else:
+        depths = _null_depths(chance, weights, judge, minimum, draws, rng)
+        p_values = [(1 + int((depths >= depth).sum())) / (draws + 1) for _, depth in found]
+    groups = tuple(TraceGroup(trace.name, trace.accounts[part], depth, p) for (part, depth), p in zip(found, p_values, strict=True))
+    return Network(trace, chance, weights, pairs, threshold, core, minimum, groups, "; ".join(notes))
+
+
+def merge_groups(networks: list[Network], doctrine: Doctrine) -> list[Group]:
+    """Unite the groups of several traces and give every one its combined p and its q, ordered by their accounts."""
+    found = [group for network in networks for group in network.groups]
+    parent = list(range(len(found)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            index = parent[index]
+        return index
+
+    for a in range(len(found)):
+        for b in range(a):
+            both = len(np.intersect1d(found[a].accounts, found[b].accounts, assume_unique=True))
+            if both >= doctrine["coordination.merge_overlap"] * (len(found[a].accounts) + len(found[b].accounts) - both):
+                parent[max(root(a), root(b))] = min(root(a), root(b))
+    united: dict[int, list[TraceGroup]] = {}
+    for index, group in enumerate(found):
+        united.setdefault(root(index), []).append(group)
+    merged = [_united(parts, len(networks)) for parts in united.values()]
+    merged.sort(key=lambda group: (tuple(group.accounts.tolist()), group.traces))
+    q_values = false_discovery(np.array([group.p for group in merged]))
+    return [Group(group.accounts, group.traces, group.core, group.p, float(q)) for group, q in zip(merged, q_values, strict=True)]
+
+
+def cauchy(p_values: Doubles) -> float:
+    """Combine dependent p-values: P of the mean of tan((1/2 - p) pi) under the standard Cauchy law (Liu and Xie 2020)."""
+    return float(0.5 - np.arctan(np.mean(np.tan((0.5 - p_values) * np.pi))) / np.pi)
+
+
+def false_discovery(p_values: Doubles) -> Doubles:
+    """Return Benjamini-Hochberg q-values in the order of `p_values`."""
+    count = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    scaled = p_values[order] * count / np.arange(1, count + 1)
+    q = np.empty(count)
+    q[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return q
+
+
+def _united(parts: list[TraceGroup], traces: int) -> Group:
+    best: dict[str, float] = {}
+    for part in parts:
+        best[part.trace] = min(part.p, best.get(part.trace, 1.0))
+    p = cauchy(np.array([*best.values(), *[0.5] * (traces - len(best))]))
+    accounts = np.unique(np.concatenate([part.accounts for part in parts]))
+    return Group(accounts, tuple(best), max(part.core for part in parts), p, p)
+
+
+def _weighted_only(incidence: sparse.csr_array, weights: Doubles) -> tuple[sparse.csr_array, Doubles]:
+    """Drop the items that weigh nothing: they add to no statistic."""
+    heavy = np.flatnonzero(weights > 0)
+    part = sparse.csr_array(incidence[:, heavy])
+    part.sort_indices()
+    return part, weights[heavy]
+
+
+def _null_depths(chance: Chance, weights: Doubles, judge: Judge, minimum: int, draws: int, rng: np.random.Generator) -> Ints:
+    """Return the depth of the deepest core in each of `draws` graphs from the null, (draws,) int64."""
+    heavy = np.flatnonzero(weights > 0)
+    light = weights[heavy]
+    depths = np.zeros(draws, dtype=np.int64)
+    for draw in range(draws):
+        graph = chance.sample(heavy, rng)
+        pairs = kept_pairs(graph, light, judge, minimum=minimum)
+        depths[draw] = core_numbers(graph.shape[0], pairs.a, pairs.b).max(initial=0)
+    return depths
+
+
+def _ties(part: Ints, pairs: Pairs) -> int:
+    return int((np.isin(pairs.a, part) & np.isin(pairs.b, part)).sum())
+
+
+def _bound(size: int, ties: int, n: int, rate: float, draws: int) -> float:
+    """Return the expected number of subgraphs of `size` accounts with `ties` ties and more, within [1/(draws + 1), 1]."""
+    ways = special.gammaln(n + 1) - special.gammaln(size + 1) - special.gammaln(n - size + 1)
+    log_p = ways + stats.binom.logsf(ties - 1, size * (size - 1) // 2, min(rate, 1.0))
+    return float(np.clip(np.exp(min(log_p, 0.0)), 1 / (draws + 1), 1.0))

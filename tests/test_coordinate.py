@@ -1,0 +1,415 @@
+"""Coordination: a pair statistic by hand, calibration on organic corpora, planted groups, confounders, and odd input."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse, stats
+
+from greyzone import records
+from greyzone.coordinate import find_groups, flagged
+from greyzone.coordinate.bicm import fit_bicm
+from greyzone.coordinate.communities import find_communities
+from greyzone.coordinate.cores import components, core_groups, core_numbers
+from greyzone.coordinate.groups import _bound, cauchy, false_discovery
+from greyzone.coordinate.pairs import Judge, item_weights, kept_pairs, pair_null
+from greyzone.coordinate.traces import build_traces, read_corpus
+from greyzone.doctrine import load_doctrine
+from greyzone.errors import SchemaError
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+DOCTRINE = load_doctrine().replace(coordination__resamples=60)
+NO_COPIES = records.empty(records.COPIES)
+
+
+def _document(number: int, account: str | None, when: datetime | None, **fields: object) -> dict[str, object]:
+    row: dict[str, object] = {
+        "doc_id": f"doc-{number:06d}",
+        "text": f"remark number {number} in words of nobody else",
+        "lang": "en",
+        "published_at": when,
+        "published_precision": "second" if when else "unknown",
+        "account": account,
+        "urls": [],
+        "hashtags": [],
+        "mentions": [],
+        "is_repost": False,
+    }
+    return {**row, **fields}
+
+
+def _organic(seed: int, *, accounts: int = 400, own: float = 0.8, posts: float = 20) -> list[dict[str, object]]:
+    """Four communities with a taste of their own, bursty items, busy and quiet accounts; nobody coordinates."""
+    rng = np.random.default_rng(seed)
+    activity = np.maximum(3, posts * rng.lognormal(-0.4, 0.9, accounts)).astype(int)
+    popularity = np.arange(1, 376) ** -0.8
+    popularity /= popularity.sum()
+    born = rng.random(1500) * 30
+    rows = []
+    for account, count in enumerate(activity):
+        community = np.where(rng.random(count) < own, account % 4, rng.integers(0, 4, count))
+        items = community * 375 + rng.choice(375, count, p=popularity)
+        for item, later in zip(items, rng.exponential(1.0, count), strict=True):
+            when = START + timedelta(days=float(born[item] + later))
+            rows.append(_document(len(rows), f"user{account:04d}", when, urls=[f"https://site{item % 40}.example/{item}"]))
+    return rows
+
+
+def _planted(
+    rows: list[dict[str, object]], seed: int, *, members: int = 20, items: int = 12, minutes: float = 60
+) -> list[dict[str, object]]:
+    """Add a group that shares twelve addresses of its own, seven members in ten each time, within an hour."""
+    rng = np.random.default_rng([seed, 9])
+    rows = list(rows)
+    for item in range(items):
+        day = rng.random() * 30
+        for member in np.flatnonzero(rng.random(members) < 0.7):
+            when = START + timedelta(days=float(day), minutes=float(rng.random() * minutes))
+            rows.append(_document(len(rows), f"user{380 + member:04d}", when, urls=[f"https://pushed{item % 3}.example/{item}"]))
+    return rows
+
+
+def _find(rows: list[dict[str, object]], *, copies: pa.Table = NO_COPIES, seed: int = 0) -> records.Coordination:
+    return find_groups(records.table(rows, records.DOCUMENTS), copies, doctrine=DOCTRINE, seed=seed)
+
+
+def _fits(group: dict[str, object]) -> list[str]:
+    return [test["name"] for test in group["explanations"] if test["fits"]]
+
+
+# ---------------------------------------------------------------- pairs, cores, combination
+
+
+def test_pair_statistic_by_hand():
+    # Four accounts of degree 2 and four items of degree 2: P = 1/2. Accounts 0 and 1 share items 0 and 1.
+    # w = ln(4/2)^2 for every item, so T = 2w, mu = 4 w/4 = w, var = 4 w^2 (1/4 - 1/16) = 3w^2/4, shape 4/3, scale 3w/4.
+    matrix = sparse.csr_array(np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]], dtype=float))
+    w = math.log(2) ** 2
+    weights = item_weights(np.full(4, 2), 4)
+    null = pair_null(fit_bicm(np.full(4, 2), np.full(4, 2)), weights)
+    assert null.mean == pytest.approx(np.array([[w]]))
+    assert null.variance == pytest.approx(np.array([[0.75 * w * w]]))
+    judge = Judge(null, np.full(4, -1), np.zeros(4, dtype=np.int64), (), 0.9)
+    pairs = kept_pairs(matrix, weights, judge, minimum=2)
+    assert list(zip(pairs.a, pairs.b, strict=True)) == [(0, 1), (2, 3)]
+    assert pairs.shared.tolist() == [2, 2]
+    assert pairs.tested == 2
+    assert pairs.statistic == pytest.approx([2 * w, 2 * w])
+    assert pairs.p == pytest.approx([stats.gamma.sf(2 * w, 4 / 3, scale=0.75 * w)] * 2)
+    assert len(kept_pairs(matrix, weights, judge, minimum=3).a) == 0
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_pairs_agree_with_dense_matrices(seed):
+    rng = np.random.default_rng(seed)
+    dense = (rng.random((14, 20)) < 0.3).astype(float)
+    incidence = sparse.csr_array(dense)
+    model = fit_bicm(dense.sum(axis=1).astype(int), dense.sum(axis=0).astype(int))
+    weights = item_weights(dense.sum(axis=0).astype(int), 14)
+    null = pair_null(model, weights)
+    p = model.probability[np.ix_(model.account_class, model.item_class)]
+    both = p[:, None, :] * p[None, :, :]
+    mean, variance = (both * weights).sum(axis=2), ((both - both**2) * weights**2).sum(axis=2)
+    statistic = (dense * weights) @ dense.T
+    expected = {
+        (a, b)
+        for a in range(14)
+        for b in range(a + 1, 14)
+        if dense[a] @ dense[b] >= 2
+        and stats.gamma.sf(statistic[a, b], mean[a, b] ** 2 / variance[a, b], scale=variance[a, b] / mean[a, b]) <= 0.2
+    }
+    pairs = kept_pairs(incidence, weights, Judge(null, np.full(14, -1), np.zeros(14, dtype=np.int64), (), 0.2), minimum=2)
+    assert set(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)) == expected
+
+
+def test_cores_by_hand():
+    # A 4-clique (0-3) with a tail 3-4-5, and a triangle 6-7-8: cores 3, 1 and 2.
+    edges = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3), (3, 4), (4, 5), (6, 7), (6, 8), (7, 8)]
+    a, b = (np.array(side) for side in zip(*edges, strict=True))
+    assert core_numbers(10, a, b).tolist() == [3, 3, 3, 3, 1, 1, 2, 2, 2, 0]
+    assert [part.tolist() for part in components(10, a, b)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8]]
+    assert [(part.tolist(), core) for part, core in core_groups(10, a, b, 2)] == [([0, 1, 2, 3], 3), ([6, 7, 8], 2)]
+    assert core_groups(10, a, b, 4) == []
+
+
+def test_combination_and_false_discovery_by_hand():
+    # tan((.5 - .25) pi) = 1 and tan(0) = 0: mean 1/2, p = 1/2 - arctan(1/2)/pi.
+    assert cauchy(np.array([0.25, 0.5])) == pytest.approx(0.5 - math.atan(0.5) / math.pi)
+    assert cauchy(np.array([0.03])) == pytest.approx(0.03)
+    # p * 3 / rank: .03, .045, .9; the middle one stays below the last.
+    assert false_discovery(np.array([0.9, 0.01, 0.03])) == pytest.approx([0.9, 0.03, 0.045])
+
+
+def test_bound_is_the_expected_number_of_dense_subgraphs():
+    # Five accounts with all ten ties among 20 at rate .3: C(20,5) .3^10 = 15504 * 5.9049e-6.
+    assert _bound(5, 10, 20, 0.3, 10_000_000) == pytest.approx(15504 * 0.3**10, rel=1e-6)
+    assert _bound(5, 10, 20, 0.3, 4) == 0.2
+
+
+def test_communities_are_found_and_small_ones_left_alone():
+    rng = np.random.default_rng(0)
+    side = np.arange(120) % 2
+    dense = rng.random((120, 200)) < np.where(side[:, None] == (np.arange(200) % 2)[None, :], 0.2, 0.02)
+    label = find_communities(sparse.csr_array(dense.astype(float)), smallest=30, rng=np.random.default_rng(0))
+    agree = (label == side).mean()
+    assert max(agree, 1 - agree) > 0.97
+    assert (find_communities(sparse.csr_array(dense.astype(float)), smallest=61, rng=np.random.default_rng(0)) == -1).all()
+
+
+def test_a_community_that_few_carry_is_none():
+    # Ten accounts share 40 items in full, ninety share one of them each: (400 + 90)^2 / (10 * 1600 + 90) = 14.9 of 100 accounts.
+    dense = np.zeros((200, 240))
+    dense[:10, :40] = 1
+    dense[np.arange(10, 100), np.arange(90) % 40] = 1
+    dense[np.arange(100, 200)[:, None], 40 + (np.arange(100)[:, None] * 2 + np.arange(4) * 7) % 200] = 1
+    label = find_communities(sparse.csr_array(dense), smallest=20, rng=np.random.default_rng(0))
+    assert (label[:100] == -1).all()
+    label = find_communities(sparse.csr_array(dense), smallest=12, rng=np.random.default_rng(0))
+    assert (label[:10] >= 0).all()
+
+
+# ---------------------------------------------------------------- calibration and power
+
+
+def test_organic_corpora_are_not_flagged():
+    # E2 of the method: at most .5 % of the accounts of organic corpora, here over weak to strong homophily.
+    taken = 0
+    for seed in range(20):
+        found = _find(_organic(seed, own=(0.6, 0.7, 0.8, 0.9)[seed % 4], posts=12))
+        taken += len(pc.unique(found.group_members["account"]))
+        assert found.traces["supported"].to_pylist()[0]
+        assert found.traces["pairs_tested"].to_pylist()[0] > 5000
+    assert taken <= 0.005 * 20 * 400
+
+
+def test_planted_groups_are_found():
+    # E2 of the method: precision >= .95 and recall >= .90 with 20 of 400 accounts planted.
+    truth = {f"user{380 + member:04d}" for member in range(20)}
+    hits = found_accounts = 0
+    for seed in range(4):
+        found = _find(_planted(_organic(seed, own=(0.6, 0.7, 0.8, 0.9)[seed]), seed))
+        members = set(found.group_members["account"].to_pylist())
+        hits += len(members & truth)
+        found_accounts += len(members)
+        assert flagged(found.groups).to_pylist() == [True] * found.groups.num_rows
+    assert hits >= 0.9 * 4 * len(truth)
+    assert hits >= 0.95 * found_accounts
+
+
+def test_group_row_tells_what_was_shared():
+    found = _find(_planted(_organic(0, own=0.8), 0))
+    (group,) = found.groups.to_pylist()
+    assert group["accounts"] == sorted(group["accounts"])
+    assert "co-url" in group["traces"]
+    assert set(group["items"][:6]) <= {f"url:https://pushed{item % 3}.example/{item}" for item in range(12)}
+    assert group["statistic"] >= 4
+    assert 0 < group["p"] <= group["q"] <= 0.05
+    assert START <= group["window_lo"] < group["window_hi"]
+    assert [test["name"] for test in group["explanations"]] == [
+        "press echo",
+        "syndication",
+        "single feed",
+        "hashtag day",
+        "party or institution discipline",
+        "shared time zone",
+    ]
+    edges = found.edges.filter(pc.equal(found.edges["group_id"], group["group_id"]))
+    assert set(edges["account_a"].to_pylist()) <= set(group["accounts"])
+    assert found.group_members.num_rows == len(group["accounts"])
+    assert all(0 < strength <= 1 for strength in found.group_members["strength"].to_pylist())
+
+
+def test_order_of_rows_does_not_matter():
+    rows = _planted(_organic(4, accounts=400, own=0.7, posts=8), 4)
+    shuffled = [rows[place] for place in np.random.default_rng(1).permutation(len(rows))]
+    first, second = _find(rows), _find(shuffled)
+    assert first.groups.num_rows
+    for name in ("groups", "group_members", "edges", "traces"):
+        assert getattr(first, name).equals(getattr(second, name)), name
+
+
+# ---------------------------------------------------------------- confounders
+
+
+def _crowd(count: int, *, posts: int = 6) -> list[dict[str, object]]:
+    """Accounts that post addresses and texts of their own."""
+    rows = []
+    for account in range(count):
+        for post in range(posts):
+            when = START + timedelta(hours=7.0 * post + 0.37 * account)
+            url = f"https://own{account}.example/{post}"
+            rows.append(_document(len(rows), f"other{account:03d}", when, urls=[url], hashtags=[f"a{account}", f"b{post}"]))
+    return rows
+
+
+def test_wire_texts_of_outlets_are_syndication():
+    rows = _crowd(150)
+    copies = []
+    for story in range(8):
+        first = None
+        for paper in range(12):
+            when = START + timedelta(days=3.0 * story, hours=0.4 * paper)
+            name = f"paper{paper}.example"
+            rows.append(_document(len(rows), None, when, outlet=name, url=f"https://{name}/{story}"))
+            doc_id = rows[-1]["doc_id"]
+            first = first or doc_id
+            if doc_id != first:
+                copies.append({"doc_id": doc_id, "representative": first, "kind": "exact", "similarity": 1.0})
+        # Papers also print what is their own.
+    found = _find(rows, copies=records.table(copies, records.COPIES))
+    (group,) = found.groups.to_pylist()
+    assert group["accounts"] == sorted(f"paper{paper}.example" for paper in range(12))
+    assert {"syndication", "press echo"} <= set(_fits(group))
+    assert flagged(found.groups).to_pylist() == [False]
+
+
+def test_one_feed_is_a_single_feed_and_a_rotating_lead_is_not():
+    outcome = []
+    for rotating in (False, True):
+        rows = _crowd(150)
+        for item in range(10):
+            for member in range(10):
+                account = (member + item) % 10 if rotating else member
+                when = START + timedelta(days=float(item), minutes=10.0 * member)
+                rows.append(_document(len(rows), f"reader{account}", when, urls=[f"https://site{item % 4}.example/feed/{item}"]))
+        found = _find(rows)
+        (group,) = found.groups.to_pylist()
+        outcome.append("single feed" in _fits(group))
+    assert outcome == [True, False]
+
+
+def test_slow_speakers_with_much_of_their_own_are_discipline():
+    outcome = []
+    for own in (20, 0):
+        rows = _crowd(150)
+        for member in range(12):
+            for item in range(8):
+                when = START + timedelta(days=float(item), hours=(member * 5 + item * 3) % 12)
+                rows.append(_document(len(rows), f"deputy{member:02d}", when, urls=[f"https://party.example/{item}"]))
+            rows += [
+                _document(len(rows) + post, f"deputy{member:02d}", START + timedelta(hours=11.0 * post + member)) for post in range(own)
+            ]
+        (group,) = _find(rows).groups.to_pylist()
+        outcome.append("party or institution discipline" in _fits(group))
+    assert outcome == [True, False]
+
+
+def test_articles_of_the_press_are_echo_unless_shared_in_a_rush():
+    outcome = []
+    for hours in (30.0, 0.5):
+        rng = np.random.default_rng(2)
+        rows = _crowd(150)
+        for item in range(8):
+            url = f"https://courier.example/{item}"
+            day = START + timedelta(days=2.0 * item)
+            rows.append(_document(len(rows), None, day, outlet="courier.example", url=url))
+            for member in rng.permutation(12):
+                when = day + timedelta(hours=1 + float(rng.random()) * hours)
+                rows.append(_document(len(rows), f"reader{member:02d}", when, urls=[url]))
+        (group,) = _find(rows).groups.to_pylist()
+        outcome.append("press echo" in _fits(group))
+    assert outcome == [True, False]
+
+
+def test_hashtag_day_of_many_is_a_hashtag_day():
+    rng = np.random.default_rng(3)
+    rows = _crowd(150)
+    for fan in range(90):
+        # Twelve keen ones use the same sequences over and over; the others use the tag once.
+        for sequence in range(6 if fan < 12 else 1):
+            tags = ["FanDay", f"song{sequence}", "live"] if fan < 12 else ["FanDay", f"mine{fan}"]
+            when = START + timedelta(days=5, hours=float(rng.random() * 20))
+            rows.append(_document(len(rows), f"fan{fan:02d}", when, hashtags=tags))
+    (group,) = _find(rows).groups.to_pylist()
+    assert group["accounts"] == [f"fan{fan:02d}" for fan in range(12)]
+    assert "hashtag day" in _fits(group)
+
+
+# ---------------------------------------------------------------- traces and odd input
+
+
+def _trace(rows: list[dict[str, object]], name: str, copies: pa.Table = NO_COPIES):
+    traces = build_traces(read_corpus(records.table(rows, records.DOCUMENTS), copies), DOCTRINE)
+    return next(trace for trace in traces if trace.name == name)
+
+
+def test_trace_items_by_hand():
+    rows = [
+        _document(0, "ann", START, urls=["https://x.example/1"], hashtags=["One", "two"]),
+        _document(1, "bob", START + timedelta(minutes=5), urls=["https://x.example/1", ""], hashtags=["#one", "TWO"]),
+        _document(2, "cat", START + timedelta(minutes=20), urls=["https://x.example/1"], hashtags=["two", "one"]),
+        _document(3, "ann", START, is_repost=True, repost_of="p1", hashtags=["one", "two"]),
+        _document(4, "bob", START, text="too short", hashtags=None, urls=None),
+        _document(5, "cat", START, text="Too short!"),
+        _document(6, None, START, urls=["https://x.example/1"]),
+    ]
+    copies = records.table([{"doc_id": "doc-000005", "representative": "doc-000004", "kind": "exact", "similarity": 1.0}], records.COPIES)
+    urls = _trace(rows, "co-url")
+    assert urls.items.tolist() == []  # one address of all three accounts is too popular to tell anything
+    assert "1 items of more than 2 accounts" in urls.note
+    assert "1 shares without account" in urls.note
+    assert _trace(rows, "co-hashtag").items.tolist() == ["hashtags:#one #two", "hashtags:#two #one"]
+    assert _trace(rows, "co-repost").items.tolist() == ["repost:p1"]
+    assert "text:doc-000004" not in _trace(rows, "co-text", copies).items.tolist()
+    fast = _trace(rows, "fast")
+    stamp = int(START.timestamp())
+    # Minute 0 and 5 fall into one window, minute 20 opens the next one.
+    assert [label for label in fast.items if "x.example" in label] == [
+        f"fast:{stamp:014d}:url:https://x.example/1",
+        f"fast:{stamp + 1200:014d}:url:https://x.example/1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [_document(0, "ann", START, urls=["https://x.example/1"])],
+        [_document(number, None, None) for number in range(5)],
+        [_document(number, "ann", START, urls=[f"https://x.example/{number % 7}"]) for number in range(50)],
+        [_document(number, f"user{number:02d}", None, urls=["https://x.example/1"]) for number in range(40)],
+    ],
+    ids=["nothing", "one document", "nobody", "one account", "one item of everybody, undated"],
+)
+def test_too_little_is_said_and_not_guessed(rows):
+    found = _find(rows)
+    assert found.groups.num_rows == 0
+    assert flagged(found.groups).to_pylist() == []
+    assert found.traces["trace"].to_pylist() == ["co-url", "co-text", "co-hashtag", "co-repost", "fast"]
+    assert not any(found.traces["supported"].to_pylist())
+    assert all(found.traces["note"].to_pylist())
+
+
+def test_identical_times_and_no_times():
+    for when in (START, None):
+        rows = [{**row, "published_at": when, "published_precision": "second" if when else "unknown"} for row in _planted(_crowd(150), 0)]
+        found = _find(rows)
+        assert found.groups.num_rows == 1
+        (group,) = found.groups.to_pylist()
+        assert group["window_lo"] == when
+
+
+def test_a_flood_and_a_hit_do_not_blow_up():
+    # One account with 30,000 posts and one address of 3,000 accounts: 4.5 million pairs if it were not left out.
+    rows = _planted(_crowd(150), 0)
+    for account in range(3000):
+        rows.append(_document(len(rows), f"extra{account:04d}", START, urls=["https://hit.example/"]))
+    for post in range(30_000):
+        rows.append(_document(len(rows), "flood", START + timedelta(minutes=post), urls=[f"https://flood.example/{post}"]))
+    found = _find(rows)
+    assert found.traces["pairs_tested"].to_pylist()[0] < 5000
+    assert "too popular" in found.traces["note"].to_pylist()[0]
+    assert found.groups["accounts"].to_pylist()[0][0] == "user0380"
+
+
+def test_wrong_tables_are_refused():
+    with pytest.raises(SchemaError):
+        find_groups(NO_COPIES, NO_COPIES, doctrine=DOCTRINE)
