@@ -28,6 +28,9 @@ SHARES = {"background": 0.38, "groups": 0.14, "wire": 0.04, "feed": 0.03, "party
 CAPS = {"groups": 300, "wire": 240, "feed": 360, "party": 220, "fandom": 20}
 """Most documents per account of a cast."""
 
+PARTY_TALK = (0.5, 1.0, 2.0, 3.0, 4.0)
+"""Everyday posts for each of the party's own that its people may write."""
+
 CAST_SIZES = {"wire": 14, "echo": 70, "fandom": 260, "party": 20, "feed": 16}
 ORGANIC_WEIGHTS = {"pushed": 0.8, "organic": 1.2, "echo": 1.2}
 ACCOUNT_POSTS = 5.0
@@ -86,7 +89,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The schedule: organic `volume` per narrative and day, `events`, casts, and the pool of organic accounts."""
+    """The schedule: organic `volume` per narrative and day, `events`, casts, and the pool of organic accounts.
+
+    `party_talk` is how many everyday posts the party's people write for each of the party's, `feed_publisher` whether the feed's
+    publisher is in the corpus: both are drawn by seed, since either decides how easily the confounder is told from a planted group.
+    """
 
     documents: int
     narratives: Mapping[str, Narrative]
@@ -96,6 +103,8 @@ class Plan:
     volume: Mapping[str, Counts]
     events: tuple[Event, ...]
     organic_accounts: int
+    party_talk: float
+    feed_publisher: bool
 
 
 def make_plan(documents: int, *, seed: int = 0) -> Plan:
@@ -109,6 +118,8 @@ def make_plan(documents: int, *, seed: int = 0) -> Plan:
     events: list[Event] = []
     for cast in casts.values():
         events.extend(_events(cast, _budget(cast, casts, documents), profiles, draws))
+    habits = np.random.default_rng([seed, 3])
+    talk, publisher = float(habits.choice(PARTY_TALK)), bool(habits.integers(2))
     used = sum(event.size for event in events)
     fandom = min(round(SHARES["fandom"] * documents), CAPS["fandom"] * CAST_SIZES["fandom"])
     background = round(SHARES["background"] * documents)
@@ -120,7 +131,9 @@ def make_plan(documents: int, *, seed: int = 0) -> Plan:
     volume = {key: generator.multinomial(count, profiles[key]).astype(np.int64) for key, count in counts.items()}
     daily = generator.multinomial(background, _weekly()).astype(np.int64)
     events.sort(key=lambda event: (event.day, event.second, event.cast, event.narrative, event.size))
-    return Plan(documents, narratives, casts, onsets, daily, volume, tuple(events), max(200, round(documents / ACCOUNT_POSTS)))
+    return Plan(
+        documents, narratives, casts, onsets, daily, volume, tuple(events), max(200, round(documents / ACCOUNT_POSTS)), talk, publisher
+    )
 
 
 def apportion(total: int, weights: npt.NDArray[np.float64]) -> list[int]:

@@ -19,8 +19,8 @@ from greyzone.eval.templates import Draws, grammar, load
 REPOSTS = 0.12
 TAGGED = 0.12
 """Share of everyday posts with hashtags, one to four of them."""
-OWN_POSTS = {"planted": 0.4, "party discipline": 3.0, "single feed": 0.5}
-"""Everyday posts for each post of the cast, by kind of cast: people in a party talk of other things most of the time."""
+OWN_POSTS = {"planted": 0.4, "single feed": 0.5}
+"""Everyday posts for each post of the cast, by kind of cast; a party's people have `Plan.party_talk`."""
 
 _WEIGHTS = (1, 1, 1, 1, 1, 2, 4, 7, 9, 9, 8, 8, 9, 8, 8, 8, 9, 10, 11, 12, 11, 9, 6, 3)
 _HOURS = tuple(str(hour) for hour, weight in enumerate(_WEIGHTS) for _ in range(weight))
@@ -120,7 +120,8 @@ class Writer:
         posted: dict[str, int] = {}
         for event in plan.events:
             posted[event.cast] = posted.get(event.cast, 0) + event.size
-        busy = [(cast.accounts, OWN_POSTS[cast.kind] * posted.get(key, 0)) for key, cast in plan.casts.items() if cast.kind in OWN_POSTS]
+        own = OWN_POSTS | {"party discipline": plan.party_talk}
+        busy = [(cast.accounts, own[cast.kind] * posted.get(key, 0)) for key, cast in plan.casts.items() if cast.kind in own]
         total = max(1.0, float(plan.background.sum()))
         self._busy = tuple(accounts for accounts, _ in busy)
         self._busy_share = tuple(accumulate(count / total for _, count in busy))
@@ -212,8 +213,8 @@ class Writer:
                 cast, item, member, (words, language, kind if language == item.main or kind == "copy" else "translation", tags, link)
             )
             moment = start if order == 0 else start + draws.below(cast.spread_seconds)
-            # A feed has a publisher of its own, who is first with every item.
-            account = item.sites[0].removesuffix(".example") if cast.key == "feed" and order == 0 else cast.accounts[member]
+            published = cast.key == "feed" and order == 0 and self._plan.feed_publisher
+            account = item.sites[0].removesuffix(".example") if published else cast.accounts[member]
             posts.append(self._post(moment, account, draft))
         if cast.kind == "planted":
             self._recent[item.key].extend((time, post.post_id, post.account, post.text, language) for time, post in posts[:2])

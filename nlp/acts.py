@@ -188,6 +188,7 @@ def do_coordinate(work: Work) -> dict[str, object]:
     )
     for name in ("groups", "group_members", "edges", "traces"):
         work.case.write_table(name, getattr(found, name))
+    work.case.write_table("carriers", coordinate.find_carriers(found.groups, work.case.table("documents"), work.case.table("members")))
     return {"groups": found.groups.num_rows, "flagged": int(np.sum(coordinate.flagged(found.groups).to_numpy(zero_copy_only=False)))}
 
 
@@ -240,7 +241,7 @@ def do_link(work: Work) -> dict[str, object]:
 def do_impact(work: Work) -> dict[str, object]:
     """Score every target state."""
     case = work.case
-    day = _scoreparse_day(case, work.settings)
+    day = _score_day(case, work.settings)
     result = impact.score(
         case.table("incidents"), case.table("narratives"), case.table("links"), doctrine=work.doctrine, as_of=day, seed=work.settings.seed
     )
@@ -273,7 +274,7 @@ def do_report(work: Work) -> dict[str, object]:
     return {"bytes": len(page.encode())}
 
 
-def _scoreparse_day(case: Case, settings: Settings) -> date:
+def _score_day(case: Case, settings: Settings) -> date:
     if settings.as_of is not None:
         return parse_day(settings.as_of)
     last = pc.max(case.table("documents")["published_at"]).as_py() or pc.max(case.table("incidents")["onset_hi"]).as_py()
@@ -281,14 +282,10 @@ def _scoreparse_day(case: Case, settings: Settings) -> date:
 
 
 def _coordinated_shares(case: Case) -> dict[str, float]:
-    """Return the share of each narrative's documents that come from accounts of flagged groups."""
-    groups = case.table("groups")
-    accounts = pc.unique(pc.list_flatten(groups.filter(coordinate.flagged(groups))["accounts"]))
-    documents = case.table("documents").select(["doc_id", "account"])
-    marked = documents.append_column("coordinated", pc.cast(pc.is_in(documents["account"], value_set=accounts), pa.int64()))
-    joined = case.table("members").select(["doc_id", "narrative_id"]).join(marked, "doc_id").drop_null()
-    shares = joined.group_by("narrative_id").aggregate([("coordinated", "mean")])
-    return dict(zip(shares["narrative_id"].to_pylist(), shares["coordinated_mean"].to_pylist(), strict=True))
+    """Return the share of each narrative's documents that comes from accounts of flagged groups."""
+    carriers = case.table("carriers")
+    together = carriers.filter(pc.is_null(carriers["group_id"]))
+    return dict(zip(together["narrative_id"].to_pylist(), together["share"].to_pylist(), strict=True))
 
 
 def _texts(titles: pa.ChunkedArray, bodies: pa.ChunkedArray) -> list[str]:

@@ -5,7 +5,9 @@
    and Sander 2013), where core_i is the distance to the `min_samples`-th nearest leader, the leader itself counted.
 3. Minimum spanning tree; components of the graph are joined at their true distance. Followers and weights hang on their leader at its
    core distance, so that sizes count documents.
-4. hdbscan's condensed tree, and clusters by excess of mass or the leaves.
+4. hdbscan's condensed tree, and clusters by excess of mass or the leaves. A cluster must hold together: the mean cosine between its
+   leaders, as a share of what lies between 1 and the `BASE_QUANTILE` of the whole corpus, is at least `cohesion`. Excess of mass weighs
+   by density alone, and would else take all the background for one large narrative; where it fails, its parts are asked.
 5. Density alone splits one story into its wordings: clusters are merged, nearest pair first, while the cosine of their centroids is at
    least `merge`. Centroids are taken about the common point of the corpus (the mean of the clusters and the outliers, each counted
    once), so that a threshold means the same for encoders whose vectors all lean one way.
@@ -44,6 +46,13 @@ MASS_SCALE = 0.1
 STRETCH = 1.5
 """An outlier may lie this many radii from the centroid: to have no other narrative near is not to have a home."""
 
+BASE_QUANTILE = 0.05
+"""Quantile of the cosines of leaders taken at random that counts as having nothing in common: low, so that a corpus of one story has
+a base too, and from the corpus, since some encoders give any two texts a high cosine."""
+
+BASE_PAIRS = 100_000
+"""About how many pairs of leaders that quantile is taken over."""
+
 RADIUS_QUANTILE = 0.9
 """Share of the members within the radius; the hierarchy leaves some background in a narrative, which must not draw in more."""
 
@@ -73,6 +82,8 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Cosine from which rows are near-duplicates of a leader.
     selection
         "eom" (excess of mass) or "leaf".
+    cohesion
+        How far the members of a narrative are alike, 0 as two texts with nothing in common, 1 as copies; -1 asks for none.
     merge
         Cosine of two clusters' centroids, about the common point of the corpus, from which they are one narrative; 1 merges none.
     attach
@@ -107,6 +118,7 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "duplicates": [Interval(Real, 0, 1, closed="right")],
         "selection": [StrOptions({"eom", "leaf"})],
+        "cohesion": [Interval(Real, -1, 1, closed="both")],
         "merge": [Interval(Real, -1, 1, closed="both")],
         "attach": [Interval(Real, 0, 1, closed="both")],
         "allow_single_cluster": ["boolean"],
@@ -120,6 +132,7 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         n_neighbors: int = 16,
         duplicates: float = 0.97,
         selection: str = "eom",
+        cohesion: float = 0.25,
         merge: float = 0.4,
         attach: float = 0.35,
         allow_single_cluster: bool = False,
@@ -129,6 +142,7 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.n_neighbors = n_neighbors
         self.duplicates = duplicates
         self.selection = selection
+        self.cohesion = cohesion
         self.merge = merge
         self.attach = attach
         self.allow_single_cluster = allow_single_cluster
@@ -190,12 +204,12 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         indices, similarities = nearest(led, self.n_neighbors)
         core = _core_distances(similarities, self.min_samples)
         tree = _spanning_tree(led, indices, 1.0 - similarities, core)
-        label, probability = self._select(tree, core, size)
+        label, probability = self._select(tree, core, size, led)
         label = _merge(led, label, self.merge)
         label, probability = _attach(led, label, probability, (indices, similarities), self.attach)
         return label[follows], probability[follows]
 
-    def _select(self, tree: _Edges, core: Doubles, size: Ints) -> tuple[Ints, Doubles]:
+    def _select(self, tree: _Edges, core: Doubles, size: Ints, rows: Floats) -> tuple[Ints, Doubles]:
         """Cut the hierarchy of `tree`, each leader standing for `size` documents."""
         n = len(core)
         owner = np.repeat(np.arange(n), size - 1)
@@ -206,6 +220,12 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         linkage = _hdbscan_linkage.label(np.column_stack([left, right, distance])[order].astype(np.float64))
         condensed = _hdbscan_tree.condense_tree(linkage, self.min_cluster_size)
         stability = _hdbscan_tree.compute_stability(condensed)
+        if self.cohesion > -1:
+            base = _base(rows)
+            for cluster, alike in _cohesions(condensed, rows, len(core) + len(owner)).items():
+                if alike < base + self.cohesion * (1.0 - base):
+                    # Below the sum over no parts at all: excess of mass then never takes it.
+                    stability[cluster] = -1.0
         label, probability, _ = _hdbscan_tree.get_clusters(condensed, stability, self.selection, self.allow_single_cluster)
         return np.asarray(label[:n], dtype=np.int64), np.clip(np.nan_to_num(probability[:n]), 0.0, 1.0)
 
@@ -250,6 +270,34 @@ def _spanning_tree(rows: Floats, indices: Ints, distance: Doubles, core: Doubles
             np.concatenate([tree.distance, outside[kept]]),
         )
         tree = _minimum(_ranked(joined, n), n)
+
+
+def _base(rows: Floats) -> float:
+    """Return the `BASE_QUANTILE` of the cosines between leaders, over pairs at fixed strides in content order."""
+    n = len(rows)
+    strides = [stride for stride in range(1, n) if stride <= max(1, BASE_PAIRS // n)] if n < BASE_PAIRS else [n // 2]
+    every = np.arange(n)
+    found = [_cosine_with(rows, every, rows, (every + n // 2 + stride) % n) for stride in strides if (n // 2 + stride) % n]
+    return float(np.quantile(np.concatenate(found), BASE_QUANTILE)) if found else 0.0
+
+
+def _cohesions(condensed: npt.NDArray[np.void], rows: Floats, points: int) -> dict[int, float]:
+    """Return the mean cosine between the leaders under each cluster of a condensed tree over `points`; lone leaders have 1."""
+    parent, child = condensed["parent"].astype(np.int64), condensed["child"].astype(np.int64)
+    clusters = int(parent.max()) - points + 1
+    total, members = np.zeros((clusters, rows.shape[1])), np.zeros(clusters)
+    # Copies hang on their leader and say nothing on whether the cluster holds together.
+    leading = np.flatnonzero(child < len(rows))
+    order = leading[np.lexsort((child[leading], parent[leading]))]
+    np.add.at(total, parent[order] - points, rows[child[order]].astype(np.float64))
+    np.add.at(members, parent[order] - points, 1.0)
+    inner = np.flatnonzero(child >= points)
+    for edge in inner[np.argsort(-child[inner], kind="stable")]:
+        total[parent[edge] - points] += total[child[edge] - points]
+        members[parent[edge] - points] += members[child[edge] - points]
+    pairs = members * (members - 1.0)
+    alike = np.where(pairs > 0, ((total**2).sum(axis=1) - members) / np.where(pairs > 0, pairs, 1.0), 1.0)
+    return {points + place: float(value) for place, value in enumerate(alike)}
 
 
 def _ranked(edges: _Edges, n: int) -> _Edges:

@@ -27,6 +27,7 @@ import pyarrow as pa
 from greyzone.places import find_states, state_code
 from greyzone.records import ENTITY_KINDS
 from greyzone.text import fold, stopwords, words
+from greyzone.urls import PLATFORMS
 
 CAPITAL_SHARE = 0.5
 CAPITAL_CLEAR = 0.9
@@ -37,17 +38,6 @@ NAME_SHARE = 0.02
 """A word in the names of more than this share of incidents (and of more than three) is a word of the field, no name."""
 
 ARTEFACTS = ("cve", "domain", "url", "hash")
-_PLATFORMS = (
-    "amazonaws.com apple.com archive.is archive.org archive.ph azurewebsites.net bing.com bit.ly blogspot.com buff.ly cloudflare.com "
-    "cloudfront.net dlvr.it docs.google.com drive.google.com dropbox.com en.wikipedia.org facebook.com fb.com fb.me fc2.com "
-    "github.com github.io gitlab.com goo.gl google.com herokuapp.com ift.tt instagram.com is.gd linkedin.com livejournal.com "
-    "medium.com mega.nz microsoft.com ok.ru ow.ly pastebin.com reddit.com sites.google.com t.co t.me telegram.me telegram.org "
-    "tiktok.com tinyurl.com trib.al tumblr.com twitter.com vk.com web.archive.org weebly.com wikipedia.org wixsite.com wordpress.com "
-    "x.com yahoo.com youtu.be youtube.com"
-)
-PLATFORMS = frozenset(_PLATFORMS.split())
-"""Hosts that many unrelated parties use: sharing one is no evidence (after the hosting platforms in Meta's public indicators)."""
-
 _GENERIC = (
     "access account accounts activists actor actors adversary africa african agencies agency airport america american anonymous app "
     "apps april apt arab army asia asian attack attacked attackers attacks august authorities authority backdoor bank banks botnet "

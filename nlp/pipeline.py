@@ -223,7 +223,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "coordinate",
         ("documents", "copies", "members"),
-        ("groups", "group_members", "edges", "traces"),
+        ("groups", "group_members", "carriers", "edges", "traces"),
         ("doctrine", "seed"),
         acts.do_coordinate,
     ),
@@ -236,7 +236,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "link",
-        ("documents", "members", "narratives", "narrative_vectors", "groups", "incidents"),
+        ("documents", "members", "narratives", "narrative_vectors", "carriers", "incidents"),
         ("links",),
         ("encoder", "doctrine", "seed"),
         acts.do_link,

@@ -56,7 +56,7 @@ RAW_DOCUMENTS = _schema(
     path=pa.string(),
     offset=pa.int64(),
 )
-"""What a collector yields: columns found and dates parsed, text untouched. `offset` is the 1-based line or row of `path`."""
+"""What a collector yields: text untouched. `offset` is the 1-based line or row of `path`."""
 
 DOCUMENTS = _schema(
     doc_id=pa.string(),
@@ -150,6 +150,9 @@ GROUPS = _schema(
 `documents` the doc_ids that show it; every alternative explanation that was tested is listed, fitting or not."""
 
 GROUP_MEMBERS = _schema(group_id=pa.string(), account=pa.string(), strength=pa.float64(), documents=pa.int64())
+
+CARRIERS = _schema(narrative_id=pa.string(), group_id=pa.string(), documents=pa.int64(), share=pa.float64())
+"""Documents of a narrative by accounts of a group, and their share of the narrative; a null group stands for all flagged groups."""
 
 EDGES = _schema(
     trace=pa.string(),
@@ -332,6 +335,7 @@ TABLES: dict[str, pa.Schema] = {
     "members": MEMBERS,
     "groups": GROUPS,
     "group_members": GROUP_MEMBERS,
+    "carriers": CARRIERS,
     "edges": EDGES,
     "traces": TRACES,
     "reports": REPORTS,
@@ -484,7 +488,7 @@ class Coordination:
 
 @dataclass(frozen=True, slots=True)
 class LinkResult:
-    """Candidate `links`, and `context`: JSON-able population tests and counts (pairs screened, placebo draws, prior)."""
+    """Candidate `links`, and `context`: JSON-able population tests and counts."""
 
     links: pa.Table
     context: dict[str, object]

@@ -53,6 +53,16 @@ _HOST_TRACKING: dict[str, set[str]] = {
     "google.com": {"ved", "ei"},
 }
 _SHORTENERS = frozenset({"t.co", "bit.ly", "goo.gl", "ow.ly", "tinyurl.com", "fb.me", "dlvr.it", "ift.tt", "buff.ly", "is.gd", "youtu.be"})
+_PLATFORMS = (
+    "amazonaws.com apple.com archive.is archive.org archive.ph azurewebsites.net bing.com bit.ly blogspot.com buff.ly cloudflare.com "
+    "cloudfront.net dlvr.it docs.google.com drive.google.com dropbox.com en.wikipedia.org facebook.com fb.com fb.me fc2.com "
+    "github.com github.io gitlab.com goo.gl google.com herokuapp.com ift.tt instagram.com is.gd linkedin.com livejournal.com "
+    "medium.com mega.nz microsoft.com ok.ru ow.ly pastebin.com reddit.com sites.google.com t.co t.me telegram.me telegram.org "
+    "tiktok.com tinyurl.com trib.al tumblr.com twitter.com vk.com web.archive.org weebly.com wikipedia.org wixsite.com wordpress.com "
+    "x.com yahoo.com youtu.be youtube.com"
+)
+PLATFORMS = frozenset(_PLATFORMS.split())
+"""Hosts that many unrelated parties use: sharing one is no evidence (after the hosting platforms in Meta's public indicators)."""
 _UNWRAP_LIMIT = 100
 _QUERY_LIMIT = 200
 

@@ -15,8 +15,9 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from greyzone import cluster, neighbours
-from greyzone.cluster import NarrativeClusterer
+from greyzone.cluster import NarrativeClusterer, _cohesions
 from greyzone.errors import InputError
+from greyzone.neighbours import unit_rows
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -257,3 +258,41 @@ def test_story_clusters_of_real_headlines():
     matrix = TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english").fit_transform([row["title"] for row in rows])
     labels = NarrativeClusterer().fit(TruncatedSVD(64, random_state=0).fit_transform(matrix)).labels_
     assert adjusted_mutual_info_score([row["label"] for row in rows], labels) > 0.6
+
+
+def test_background_is_not_taken_for_one_large_narrative():
+    generator = np.random.default_rng(8)
+    background = generator.normal(size=(400, 200))
+    centres = np.eye(200)[:4] * 20
+    stories = np.concatenate([centre + generator.normal(size=(12, 200)) * 0.6 for centre in centres])
+    rows = np.concatenate([background, stories]).astype(np.float32)
+    told = NarrativeClusterer(attach=1).fit(rows).labels_
+    assert (told[:400] >= 0).mean() < 0.2
+    for label in range(told.max() + 1):
+        inside = unit_rows(rows[told == label]).astype(np.float64)
+        alike = (np.linalg.norm(inside.sum(axis=0)) ** 2 - len(inside)) / (len(inside) * (len(inside) - 1))
+        assert alike > 0.2
+    assert len({tuple(told[400 + 12 * story : 412 + 12 * story]) for story in range(4)}) == 4
+    assert (told[400:] >= 0).all()
+
+
+def test_cohesions_are_mean_cosines_under_each_cluster():
+    generator = np.random.default_rng(3)
+    rows = unit_rows(generator.normal(size=(7, 5)).astype(np.float32))
+    # Points 0-6, a copy (7) that must not count, root 8 with children 9 (points 0-2) and 10 (points 3-6 and the copy).
+    edges = [(8, 9, 3), (8, 10, 5)] + [(9, point, 1) for point in (0, 1, 2)] + [(10, point, 1) for point in (3, 4, 5, 6, 7)]
+    condensed = np.array(
+        [(parent, child, 1.0, size) for parent, child, size in edges],
+        dtype=[("parent", np.intp), ("child", np.intp), ("lambda_val", float), ("child_size", np.intp)],
+    )
+    found = _cohesions(condensed, rows, 8)
+    cosines = rows.astype(np.float64) @ rows.astype(np.float64).T
+    for node, members in ((8, range(7)), (9, range(3)), (10, range(3, 7))):
+        naive = np.mean([cosines[i, j] for i in members for j in members if i != j])
+        assert found[node] == pytest.approx(naive, abs=1e-6)
+
+
+def test_one_story_alone_still_holds_together():
+    generator = np.random.default_rng(5)
+    rows = (np.ones(16) + generator.normal(size=(40, 16)) * 0.3).astype(np.float32)
+    assert NarrativeClusterer(allow_single_cluster=True).fit(rows).labels_.max() >= 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from greyzone import records
-from greyzone.coordinate import find_groups, flagged
+from greyzone.coordinate import find_carriers, find_groups, flagged
 from greyzone.coordinate.bicm import fit_bicm
 from greyzone.coordinate.communities import find_communities
 from greyzone.coordinate.cores import components, core_groups, core_numbers
@@ -413,3 +413,39 @@ def test_a_flood_and_a_hit_do_not_blow_up():
 def test_wrong_tables_are_refused():
     with pytest.raises(SchemaError):
         find_groups(NO_COPIES, NO_COPIES, doctrine=DOCTRINE)
+
+
+def test_carriers_count_documents_by_group_and_flagged_groups_together():
+    documents = records.table(
+        [
+            {"doc_id": f"doc-{n}", "account": account, "outlet": outlet}
+            for n, (account, outlet) in enumerate([("a", None), ("b", None), ("c", None), (None, "paper"), ("a", "paper"), ("z", None)])
+        ],
+        records.DOCUMENTS,
+    )
+    members = records.table(
+        [{"doc_id": f"doc-{n}", "narrative_id": "nar-1" if n < 4 else "nar-2" if n == 4 else None} for n in range(6)], records.MEMBERS
+    )
+    fits, not_fits = ([{"name": "single feed", "fits": value}] for value in (True, False))
+    groups = records.table(
+        [
+            {"group_id": "grp-1", "accounts": ["a", "b"], "explanations": not_fits},
+            {"group_id": "grp-2", "accounts": ["b", "paper"], "explanations": not_fits},
+            {"group_id": "grp-3", "accounts": ["c"], "explanations": fits},
+        ],
+        records.GROUPS,
+    )
+    found = {
+        (row["narrative_id"], row["group_id"]): (row["documents"], row["share"])
+        for row in find_carriers(groups, documents, members).to_pylist()
+    }
+    # By hand: nar-1 holds a, b, c and the paper; b is in two groups and counts once in the sum over flagged ones.
+    assert found == {
+        ("nar-1", None): (3, 0.75),
+        ("nar-1", "grp-1"): (2, 0.5),
+        ("nar-1", "grp-2"): (2, 0.5),
+        ("nar-1", "grp-3"): (1, 0.25),
+        ("nar-2", None): (1, 1.0),
+        ("nar-2", "grp-1"): (1, 1.0),
+    }
+    assert find_carriers(groups.slice(0, 0), documents, members).num_rows == 0

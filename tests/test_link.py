@@ -440,3 +440,10 @@ def test_bursts_read_the_tables_volume():
     assert found.narrative.tolist() == [0, 1, 1]
     assert (found.day - day).tolist() == [5, 9, 40]
     assert found.mass.tolist() == pytest.approx([1, 4 / 24, 20 / 24])
+
+
+def test_type_scores_stay_probabilities_when_a_share_passes_one_by_rounding():
+    after = np.array([np.nextafter(1.0, 2.0), -np.finfo(float).eps])
+    found = type_scores(after, np.array([6.0, 6.0]), np.array([0.3, 0.3]), np.array([0.5, 0.5]))
+    assert found.min() >= 0.0
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-12)

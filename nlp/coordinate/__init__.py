@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from greyzone import records
-from greyzone.coordinate.explanations import Evidence, Press, Row, explain, gather, read_press
+from greyzone.coordinate.carriers import find_carriers
+from greyzone.coordinate.explanations import Evidence, Press, Row, explain, flagged, gather, read_press
 from greyzone.coordinate.groups import Group, Network, find_network, merge_groups
 from greyzone.coordinate.traces import UNDATED, Corpus, Trace, build_traces, read_corpus
 from greyzone.doctrine import Doctrine
 
-__all__ = ["find_groups", "flagged"]
+__all__ = ["find_carriers", "find_groups", "flagged"]
 
 
 def find_groups(
@@ -74,18 +75,6 @@ def find_groups(
         _edges(networks, [(str(row["group_id"]), group) for row, group, _ in found], corpus),
         records.table([_trace_row(trace, networks.get(trace.name), merged, doctrine) for trace in traces], records.TRACES),
     )
-
-
-def flagged(groups: pa.Table) -> pa.BooleanArray:
-    """Return which groups no tested alternative accounts for, (groups,) bool.
-
-    Parameters
-    ----------
-    groups
-        `records.GROUPS`. A group with a fitting explanation stays in the table and is not flagged.
-    """
-    fits = [any(test["fits"] for test in tests or []) for tests in groups["explanations"].to_pylist()]
-    return pa.array([not fit for fit in fits], type=pa.bool_())
 
 
 def _group_row(group: Group, evidence: list[Evidence], corpus: Corpus, press: Press, doctrine: Doctrine) -> Row:

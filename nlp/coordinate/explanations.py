@@ -22,6 +22,7 @@ from greyzone.coordinate.bicm import Doubles, Ints
 from greyzone.coordinate.groups import Group, Network
 from greyzone.coordinate.traces import UNDATED, Corpus, Mask, Trace
 from greyzone.doctrine import Doctrine
+from greyzone.urls import PLATFORMS
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 """Microseconds."""
@@ -157,13 +158,25 @@ def explain(group: Group, evidence: list[Evidence], corpus: Corpus, press: Press
             "items that came from the press, or mostly from outside the group and before it",
         ),
         ("syndication", _syndication(evidence, limits), "texts that outlets print within hours"),
-        ("single feed", _single_feed(evidence, corpus, group, limits), "items of one site or of one account that is always first"),
+        ("single feed", _single_feed(evidence, corpus, limits), "items of one site or of one account that is always first"),
         ("hashtag day", _hashtag_day(evidence, corpus, group, limits), "items of one day under a hashtag that more accounts outside use"),
     ]
     rows = [_by_items(name, group, evidence, covered, note, limits["accounted"]) for name, covered, note in tests]
     rows.append(_discipline(group, evidence, corpus, limits))
     rows.append(_time_zone(group, evidence, corpus, doctrine))
     return rows
+
+
+def flagged(groups: pa.Table) -> pa.BooleanArray:
+    """Return which groups no tested alternative accounts for, (groups,) bool.
+
+    Parameters
+    ----------
+    groups
+        `records.GROUPS`. A group with a fitting explanation stays in the table and is not flagged.
+    """
+    fits = [any(test["fits"] for test in tests or []) for tests in groups["explanations"].to_pylist()]
+    return pa.array([not fit for fit in fits], type=pa.bool_())
 
 
 def _by_items(name: str, group: Group, evidence: list[Evidence], covered: list[Mask], note: str, threshold: float) -> Row:
@@ -202,8 +215,11 @@ def _syndication(evidence: list[Evidence], limits: dict[str, float]) -> list[Mas
     return found
 
 
-def _single_feed(evidence: list[Evidence], corpus: Corpus, group: Group, limits: dict[str, float]) -> list[Mask]:
-    """Cover the items of the commonest source where nearly all are from it: a site that others use too, or one account always first."""
+def _single_feed(evidence: list[Evidence], corpus: Corpus, limits: dict[str, float]) -> list[Mask]:
+    """Cover the items of the commonest source where nearly all are from it: one site, or one account always first.
+
+    Whether the site is the group's own cannot be told from the data: that its readers pass on what it publishes accounts for the sharing.
+    """
     hosts = [[_hosts(corpus, rows) for rows in part.rows] for part in evidence]
     counts: dict[str, int] = {}
     for name in (name for part in hosts for names in part for name in names):
@@ -212,7 +228,7 @@ def _single_feed(evidence: list[Evidence], corpus: Corpus, group: Group, limits:
     leaders = np.concatenate([part.leader for part in evidence]) if evidence else np.empty(0, dtype=np.int64)
     covered = [np.zeros(len(part.columns), dtype=bool) for part in evidence]
     host = max(sorted(counts), key=lambda name: counts[name], default="")
-    if host and counts[host] >= limits["source_share"] * total and _known_outside(host, corpus, group, limits):
+    if host and counts[host] >= limits["source_share"] * total:
         covered = [np.array([host in names for names in part], dtype=bool) for part in hosts]
     named, times = np.unique(leaders[leaders >= 0], return_counts=True)
     if len(named) and times.max() >= limits["source_share"] * total:
@@ -309,23 +325,13 @@ def _host(url: str) -> str:
 
 
 def _hosts(corpus: Corpus, rows: Ints) -> set[str]:
-    """Return the sites that most of these documents point to."""
+    """Return the sites that most of these documents point to; a shortener or platform is no site, since everybody publishes there."""
     lists = corpus.table["urls"].take(pa.array(rows)).to_pylist()
     counts: dict[str, int] = {}
     for urls in lists:
-        for host in {_host(url) for url in urls or [] if url} - {""}:
+        for host in {_host(url) for url in urls or [] if url} - PLATFORMS - {""}:
             counts[host] = counts.get(host, 0) + 1
     return {host for host, count in counts.items() if 2 * count > len(rows)}
-
-
-def _known_outside(host: str, corpus: Corpus, group: Group, limits: dict[str, float]) -> bool:
-    column = corpus.table["urls"].combine_chunks()
-    values = pc.list_flatten(column)
-    near = pc.match_substring(values, host).to_numpy(zero_copy_only=False)
-    parents = pc.list_parent_indices(column).to_numpy()
-    near_rows = [int(row) for row, url in zip(parents[near], values.filter(pa.array(near)).to_pylist(), strict=True) if _host(url) == host]
-    users = np.unique(corpus.account[near_rows]) if near_rows else np.empty(0, dtype=np.int64)
-    return len(np.setdiff1d(users[users >= 0], group.accounts)) >= limits["outside_ratio"] * len(group.accounts)
 
 
 def _tags(corpus: Corpus) -> tuple[Ints, pa.Array]:

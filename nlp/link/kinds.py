@@ -59,6 +59,8 @@ def type_scores(after: Vector, content: Vector, coordinated: Vector, leaks: Vect
     leaks
         0..1, leak words times what the technique class yields.
     """
+    # A share summed from densities can pass 1 by a rounding, and a probability must not be -1e-16.
+    after, coordinated, leaks = (np.clip(share, 0.0, 1.0) for share in (after, coordinated, leaks))
     tied = -np.expm1(-np.maximum(content, 0.0) / CONTENT_SCALE)
     hostile = tied * after * coordinated
     return np.column_stack(

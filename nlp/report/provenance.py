@@ -84,9 +84,14 @@ def coverage(notes: Mapping[str, Any]) -> list[tuple[str, str]]:
         for key, value in content.items():
             if key in {"context", "clusterer", "bytes", "fingerprint", "dimensions"}:
                 continue
-            told = ", ".join(f"{name}: {count}" for name, count in value.items()) or "none" if isinstance(value, dict) else str(value)
+            told = _counts(value) if isinstance(value, dict) else str(value)
             lines.append((f"{stage}: {key.replace('_', ' ')}", told))
     return sorted(lines)
+
+
+def _counts(value: Mapping[str, int]) -> str:
+    # Sorted here: a manifest that was read back has its keys in another order than the one of the run that wrote it.
+    return ", ".join(f"{name}: {value[name]}" for name in sorted(value, key=lambda name: (-value[name], name))) or "none"
 
 
 def provenance(manifest: Mapping[str, Any], doctrine: Doctrine) -> Row:

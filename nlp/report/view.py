@@ -48,8 +48,7 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
     stages = manifest.get("stages")
     notes = {name: record.get("notes", {}) for name, record in stages.items()} if isinstance(stages, dict) else {}
     groups = [_group(row) for row in known["groups"].to_pylist()]
-    flagged_accounts = {account for group in groups if group["flagged"] for account in group["accounts"]}
-    coordinated = _coordinated(known, flagged_accounts)
+    coordinated = _coordinated(known["carriers"])
     stories = [_narrative(row, coordinated) for row in known["narratives"].to_pylist()]
     links, unlisted = _links(known, doctrine)
     linked = {link["narrative"] for link in links}
@@ -153,15 +152,9 @@ def _group(row: Row) -> Row:
     }
 
 
-def _coordinated(known: Mapping[str, pa.Table], accounts: set[object]) -> dict[str, float]:
-    if not accounts or known["members"].num_rows == 0:
-        return {}
-    documents = known["documents"].select(["doc_id", "account"])
-    chosen = pc.is_in(documents["account"], value_set=pa.array(sorted(map(str, accounts))))
-    marked = documents.append_column("coordinated", pc.cast(chosen, pa.int64()))
-    joined = known["members"].select(["doc_id", "narrative_id"]).drop_null().join(marked.select(["doc_id", "coordinated"]), "doc_id")
-    shares = joined.group_by("narrative_id").aggregate([("coordinated", "mean")])
-    return dict(zip(shares["narrative_id"].to_pylist(), shares["coordinated_mean"].to_pylist(), strict=True))
+def _coordinated(carriers: pa.Table) -> dict[str, float]:
+    together = carriers.filter(pc.is_null(carriers["group_id"]))
+    return dict(zip(together["narrative_id"].to_pylist(), together["share"].to_pylist(), strict=True))
 
 
 def _links(known: Mapping[str, pa.Table], doctrine: Doctrine) -> tuple[list[Row], int]:
