@@ -89,9 +89,7 @@ def run(
 
     Example: greyzone run posts.csv.gz --incidents eurepoc.csv --out CASE
     """
-    changes = _changes(
-        documents=[str(path) for path in documents],
-        incidents=None if incidents is None else [str(path) for path in incidents],
+    given = _changes(
         mapping=_mapping(mapping),
         incident_mapping=None if incident_mapping is None else str(incident_mapping),
         encoder=encoder,
@@ -101,7 +99,7 @@ def run(
         min_cluster_size=min_cluster_size,
         seed=seed,
     )
-    _advance(out, changes, workers=workers)
+    _run(documents, incidents or [], out, given, workers)
     _say(str(out / "report.html"))
 
 
@@ -374,8 +372,7 @@ def _demo_case(folder: Path, documents: int, seed: int, workers: int | None) -> 
 
     scenario = folder / "scenario"
     paths = write_scenario(scenario, documents=documents, seed=seed)
-    changes = _changes(documents=[str(paths.documents)], incidents=[str(paths.incidents)], incident_mapping=str(paths.mapping))
-    _advance(folder / "case", changes, workers=workers)
+    _run([paths.documents], [paths.incidents], folder / "case", {"incident_mapping": str(paths.mapping)}, workers)
     return scenario
 
 
@@ -393,6 +390,13 @@ def _mapping(given: Sequence[str] | None) -> dict[str, str] | None:
             raise InputError(f"--map {pair!r}", "FIELD=COLUMN, separated by commas", "for example --map text=content,account=author_id")
         mapping[name.strip()] = column.strip()
     return mapping
+
+
+def _run(documents: Sequence[Path], incidents: Sequence[Path], out: Path, given: dict[str, Any], workers: int | None) -> None:
+    from greyzone.pipeline import Settings, run
+
+    with _progress() as progress:
+        run(documents, incidents=incidents, out=out, settings=Settings(**given), workers=workers, progress=progress)
 
 
 def _advance(out: Path, changes: dict[str, object], *, until: str | None = None, workers: int | None = None) -> None:

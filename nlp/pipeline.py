@@ -98,6 +98,9 @@ def run(
     """
     chosen = settings or Settings()
     values = asdict(chosen) | {"documents": _paths(documents), "incidents": _paths(incidents)}
+    if chosen.today is None:
+        # The case keeps the day it was made on.
+        del values["today"]
     return advance(out, values, until=until, workers=workers, progress=progress)
 
 
@@ -140,7 +143,7 @@ def advance(
 
 
 def _settle(case: Case, changes: dict[str, object]) -> Settings:
-    known = case.settings | {name: value for name, value in changes.items() if value is not None or name not in case.settings}
+    known = case.settings | changes
     known["documents"] = tuple(_paths(known.get("documents") or ()))  # type: ignore[arg-type]
     known["incidents"] = tuple(_paths(known.get("incidents") or ()))  # type: ignore[arg-type]
     if known.get("today") is None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import greyzone.collect.streams as streams
@@ -417,6 +417,7 @@ def test_csv_round_trip_loses_nothing(tmp_path, cells):
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example([b'"q,b', b"\xff,b", b'"q,b'])
 @given(st.lists(st.sampled_from([b"a,b", b'"q,b', b'x"y,b', b'"a\nb",c', b"a", b"a,b,c", b"\xff,b", b'"', b'a,"b"']), max_size=12))
 def test_every_line_of_a_csv_is_a_row_or_a_reject(tmp_path, lines):
     content = b"text,account\n" + b"\n".join(lines) + b"\n"

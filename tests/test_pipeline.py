@@ -203,3 +203,14 @@ def test_stages_read_only_what_came_before():
         assert set(stage.reads) <= written, stage.name
         written |= set(stage.writes)
     assert set(TABLES) <= written
+
+
+def test_run_says_everything_and_advance_only_what_it_names(scenario, tmp_path):
+    folder = tmp_path / "case"
+    greyzone.run(scenario.documents, out=folder, settings=Settings(today=TODAY, as_of="2024-02-01", min_cluster_size=7), until="collect")
+    advance(folder, {"seed": 4}, until="collect")
+    kept = Case(folder).settings
+    assert (kept["as_of"], kept["min_cluster_size"], kept["seed"], kept["today"]) == ("2024-02-01", 7, 4, TODAY)
+    greyzone.run(scenario.documents, out=folder, until="collect")
+    anew = Case(folder).settings
+    assert (anew["as_of"], anew["min_cluster_size"], anew["seed"], anew["today"]) == (None, 5, 0, TODAY)

@@ -113,18 +113,22 @@ def _chunk(kept: list[list[str]], offsets: list[int], rejects: list[Reject], wan
 
 def _trouble(row: list[str], feed: _Feed, width: int) -> tuple[str, str] | None:
     if feed.too_long:
-        return "line too long", f"more than {LINE_LIMIT} bytes"
+        return "line too long", f"{_span(feed)}more than {LINE_LIMIT} bytes"
     if not row:
         return None
     taken = feed.taken
     if len(taken) > 1 and (sum(line.count('"') for _, line in taken) % 2 or (len(row) != width and not _strict(feed))):
         return _OPEN, taken[0][1]
     if len(row) != width:
-        lines = f", lines {taken[0][0]} to {taken[-1][0]}" if len(taken) > 1 else ""
-        return "wrong number of columns", f"{len(row)} found, {width} expected{lines}"
+        return "wrong number of columns", f"{_span(feed)}{len(row)} found, {width} expected"
     if any(not line.isascii() and _has_surrogate(line) for _, line in taken):
-        return "not valid UTF-8", taken[0][1]
+        return "not valid UTF-8", f"{_span(feed)}{taken[0][1]}"
     return None
+
+
+def _span(feed: _Feed) -> str:
+    """Name the lines of a row that a quoted field stretches over several: one reject then stands for all of them."""
+    return f"lines {feed.taken[0][0]} to {feed.taken[-1][0]}: " if len(feed.taken) > 1 else ""
 
 
 def _strict(feed: _Feed) -> bool:
