@@ -58,6 +58,11 @@ def likelihood(p: float) -> str:
     return next((word for upper, word in LIKELIHOOD if p < upper), LIKELIHOOD[-1][1])
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number of things in words: ``counted(1, "report")`` is "1 report"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def quoted(text: object) -> str:
     """Return `text` as a quotation: one line, no control characters, no quotation marks of the kind that end it."""
     plain = "".join(" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in str(text or "").replace("“", '"').replace("”", '"'))

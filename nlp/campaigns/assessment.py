@@ -16,8 +16,9 @@ from datetime import datetime
 from typing import Any
 
 from greyzone.doctrine import Doctrine
+from greyzone.places import state_name
 from greyzone.records import LINK_TYPES
-from greyzone.words import Interval, likelihood, quoted
+from greyzone.words import Interval, counted, likelihood, quoted
 
 Row = Mapping[str, Any]
 Item = dict[str, Any]
@@ -93,16 +94,16 @@ def statements(evidence: Evidence, doctrine: Doctrine) -> list[Item]:
         low, high = (link["p"] if link[key] is None else link[key] for key in ("p_lo", "p_hi"))
         found.append(
             _item(
-                f"A link of the type {quoted(link['type'])} between {quoted(incident['name'])} and the narrative "
-                f"{quoted(narrative['label'])} is {likelihood(link['p'])} (p {link['p']:.2f}, interval {low:.2f}–{high:.2f}).",
+                f"A link between {quoted(incident['name'])} and the narrative {quoted(narrative['label'])} is {likelihood(link['p'])} "
+                f"(p {link['p']:.2f}, interval {low:.2f}–{high:.2f}); its likeliest type is {quoted(link['type'])}.",
                 evidence.of_link(link),
             )
         )
         found.append(_item(_link_confidence(link), evidence.of_link(link)))
     for group in evidence.groups:
         text = (
-            f"{len(group['accounts'] or ())} accounts shared {len(group['items'] or ())} items more often than chance explains "
-            f"(q {_number(group['q'])}); this says nothing about who they are or what they intend."
+            f"{counted(len(group['accounts'] or ()), 'account')} shared {counted(len(group['items'] or ()), 'item')} more often than "
+            f"chance explains (q {_number(group['q'])}); this says nothing about who they are or what they intend."
         )
         found.append(_item(text, evidence.of_group(group)))
     for row in evidence.scores:
@@ -125,13 +126,13 @@ def gaps(evidence: Evidence) -> list[str]:
         found.append(f"{uncalibrated} of {len(evidence.links)} link probabilities are uncalibrated: no labelled links were at hand.")
     languages = sorted({lang for row in evidence.narratives for lang in row["languages"] or ()} - {"und"})
     listed = ", ".join(map(quoted, languages)) or "none"
-    found.append(f"The narratives were seen in {len(languages)} identified languages ({listed}); others were not searched.")
+    found.append(f"The narratives were seen in {counted(len(languages), 'identified language')} ({listed}); others not.")
     if not evidence.groups:
         found.append(
             "No group of accounts was found to share the documents of these narratives beyond chance; that is not evidence of its absence."
         )
     marked = [row for row in evidence.scores if row["status"] != "ok"]
-    return found + [f"The score of {quoted(row['target_state'])} is marked {quoted(row['status'])}." for row in marked]
+    return found + [f"The score of {_state(row['target_state'])} is marked {quoted(row['status'])}." for row in marked]
 
 
 def alternatives(evidence: Evidence) -> list[Item]:
@@ -150,7 +151,7 @@ def alternatives(evidence: Evidence) -> list[Item]:
         if reporting is not None:
             text = f"That {label} is ordinary coverage of {name} is {likelihood(min(max(reporting, 0.0), 1.0))} ({reporting:.2f})."
             found.append(_item(text, evidence.of_link(link)))
-        chance = f"That {name} and {label} fell together by chance has probability {1 - link['p']:.2f}."
+        chance = f"That {name} and {label} are not linked at all has probability {1 - link['p']:.2f}."
         found.append(_item(chance, evidence.of_link(link)))
     return found
 
@@ -266,29 +267,41 @@ def technique_rows(evidence: Evidence, techniques: Sequence[object]) -> list[Ite
 
 def _incident_sentence(row: Row) -> str:
     return (
-        f"{quoted(row['name'])} is reported against {quoted(row['target_state'] or 'an unknown state')} with an onset between "
-        f"{_day(row['onset_lo'])} and {_day(row['onset_hi'])} (technique class {quoted(row['technique_class'] or 'unknown')}, "
-        f"{len(row['reports'] or ())} reports of {len(set(row['sources'] or ()))} sources)."
+        f"{quoted(row['name'])} is reported against {_state(row['target_state'])} with an onset "
+        f"{_span(row['onset_lo'], row['onset_hi'])} (technique class {quoted(row['technique_class'] or 'unknown')}, "
+        f"{counted(len(row['reports'] or ()), 'report')} of {counted(len(set(row['sources'] or ())), 'source')})."
     )
 
 
 def _narrative_sentence(row: Row) -> str:
     return (
-        f"The narrative {quoted(row['label'])} is carried by {row['size'] or 0} documents of {row['accounts'] or 0} accounts and "
-        f"{row['outlets'] or 0} outlets between {_day(row['onset_lo'])} and {_day(row['last_seen'])}; "
-        f"one of them says {quoted(row['headline'])}."
+        f"The narrative {quoted(row['label'])} is carried by {counted(row['size'] or 0, 'document')} of "
+        f"{counted(row['accounts'] or 0, 'account')} and {counted(row['outlets'] or 0, 'outlet')} "
+        f"{_span(row['onset_lo'], row['last_seen'])}; one of them says {quoted(row['headline'])}."
     )
+
+
+def _state(code: str | None) -> str:
+    return state_name(code) if code else "an unknown state"
+
+
+def _span(start: datetime | None, end: datetime | None) -> str:
+    return f"on {_day(start)}" if _day(start) == _day(end) else f"between {_day(start)} and {_day(end)}"
 
 
 def _link_confidence(link: Row) -> str:
     if not link["calibrated"]:
-        return "Confidence in this link is low: its probability is not calibrated on labelled links."
+        placebo = link["placebo_precision"]
+        chance = (
+            "" if placebo is None else f"; incidents moved in time suggest that {placebo:.0%} of pairs this strong are more than chance"
+        )
+        return f"Confidence in this link is low: its probability is not calibrated on labelled links{chance}."
     wide = link["p_lo"] is None or link["p_hi"] is None or link["p_hi"] - link["p_lo"] > 0.3
     return f"Confidence in this link is {'low' if wide else 'moderate'}: it is calibrated{' but its interval is wide' if wide else ''}."
 
 
 def _score_sentence(row: Row) -> str:
-    state, day = quoted(row["target_state"]), row["date"].isoformat()
+    state, day = _state(row["target_state"]), row["date"].isoformat()
     if row["score_p50"] is None:
         return f"No score is given for {state} on {day}: insufficient evidence."
     return (

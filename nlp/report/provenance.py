@@ -11,6 +11,9 @@ import pyarrow.compute as pc
 from greyzone.doctrine import Doctrine
 from greyzone.report.parts import Row, day, pseudonym, shorten
 
+_JOURNEY = ("collect", "collapse", "embed", "narratives", "coordinate", "incidents", "link", "impact", "campaigns")
+_NO_COUNTS = frozenset({"context", "clusterer", "bytes", "fingerprint", "dimensions"})
+
 EXCERPT = 400
 """Characters of a text that the page shows; the case holds it whole."""
 
@@ -75,18 +78,18 @@ def reports(known: Mapping[str, pa.Table], cited: Iterable[str]) -> list[Row]:
     ]
 
 
-def coverage(notes: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every count of what was read, dropped, mended or could not be judged, in the order of the journey."""
-    lines: list[tuple[str, str]] = []
-    for stage, content in notes.items():
-        if not isinstance(content, dict):
-            continue
-        for key, value in content.items():
-            if key in {"context", "clusterer", "bytes", "fingerprint", "dimensions"}:
-                continue
-            told = _counts(value) if isinstance(value, dict) else str(value)
-            lines.append((f"{stage}: {key.replace('_', ' ')}", told))
-    return sorted(lines)
+def coverage(notes: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return every count of what was read, dropped, mended or could not be judged, by stage in the order of the journey."""
+    found: list[tuple[str, list[tuple[str, str]]]] = []
+    for stage in sorted(notes, key=lambda name: (_JOURNEY.index(name) if name in _JOURNEY else len(_JOURNEY), name)):
+        lines = [
+            (key.replace("_", " "), _counts(value) if isinstance(value, dict) else str(value))
+            for key, value in sorted(notes[stage].items())
+            if key not in _NO_COUNTS
+        ]
+        if lines:
+            found.append((stage, lines))
+    return found
 
 
 def _counts(value: Mapping[str, int]) -> str:

@@ -21,7 +21,7 @@
 
   function cites(ids) {
     const cell = element("td");
-    ids.forEach((id, position) => {
+    ids.slice(0, 10).forEach((id, position) => {
       const anchor = element("a", String(position + 1), "cite");
       anchor.href = "#" + id;
       anchor.title = id;
@@ -88,8 +88,9 @@
       name.append(element("b", n.label), element("small", n.headline), element("small", "targets named: " + (n.targets.join(", ") || "none")));
       const volume = element("td");
       volume.append(spark(n));
-      const onset = n.onset[0] === n.onset[1] ? n.onset[0] : (n.onset[0] || "?") + " to " + (n.onset[1] || "?");
-      row.append(name, element("td", n.size, "number"), element("td", n.texts, "number"), element("td", n.accounts, "number"), element("td", n.languages.join(", ")), element("td", onset || "undated"), volume, element("td", (n.coordinated * 100).toFixed(0) + " %", "number"), cites(n.exemplars));
+      const onset = element("td", n.onset[0] || "undated");
+      if (n.onset[1] !== n.onset[0]) onset.append(element("small", "to " + n.onset[1]));
+      row.append(name, element("td", n.size, "number"), element("td", n.texts, "number"), element("td", n.accounts, "number"), element("td", n.languages.join(", ")), onset, volume, element("td", (n.coordinated * 100).toFixed(0) + " %", "number"), cites(n.exemplars));
       return row;
     }));
     byId("narrative-count").textContent = shown.length + " of " + data.narratives.length + " narratives";
@@ -125,13 +126,13 @@
       const first = element("td"), bars = element("td"), rivals = element("td");
       first.append(element("b", cut(incident.name, 120)), element("small", (incident.onset || []).filter((day, index, days) => day && days.indexOf(day) === index).join(" to ") + " · " + (incident.state || "state unknown") + " · " + (incident.technique || "technique unknown")));
       first.title = incident.description || "";
-      bars.append(evidenceBars(link));
+      bars.append(evidenceBars(link), element("small", cut(link.entities.join(", "), 160)));
       link.rivals.slice(0, 3).forEach((rival) => rivals.append(element("small", cut((incidents.get(rival[0]) || {}).name || rival[0], 60) + " " + two(rival[1]))));
       const story = element("td", (narratives.get(link.narrative) || {}).label);
       story.dir = "auto";
       const kind = element("td", link.type);
       kind.title = data.types.map((name, index) => name + " " + two(link.types[index])).join(", ");
-      row.append(first, story, kind, element("td", two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")", "number"), element("td", two(link.placebo), "number"), element("td", link.lag === null ? "–" : link.lag.toFixed(1), "number"), bars, element("td", cut(link.entities.join(", "), 160)), cites(link.evidence), rivals);
+      row.append(first, story, kind, element("td", two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")", "number"), element("td", two(link.placebo), "number"), element("td", link.lag === null ? "–" : link.lag.toFixed(1), "number"), bars, cites(link.evidence), rivals);
       return row;
     }));
     byId("link-count").textContent = shown.length + " of " + data.links.length + " links listed";
