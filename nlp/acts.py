@@ -169,7 +169,7 @@ def do_narratives(work: Work) -> dict[str, object]:
     weights = collapse.weights(documents, copies)
     clusterer = NarrativeClusterer(min_cluster_size=work.settings.min_cluster_size)
     clusterer.fit(vectors, sample_weight=weights)
-    result = narratives.describe_narratives(documents, copies, vectors, clusterer.labels_, clusterer.probabilities_)
+    result = narratives.describe_narratives(documents, copies, vectors, clusterer.labels_, clusterer.probabilities_, doctrine=work.doctrine)
     work.case.write_table("narratives", result.narratives)
     work.case.write_table("members", result.members)
     work.case.write_vectors("narrative_vectors", result.narratives["narrative_id"].to_pylist(), result.vectors)

@@ -9,14 +9,15 @@ Documents known to the month or year only count here, but not in the daily volum
 
 Breakout. The scale of Nimmo (2020), from what a corpus can show: 1 is one platform and one community, 2 several of one of them,
 3 several of both. Several languages count as several communities, one account as one; otherwise communities are unknown and the mass
-is halved. 4 needs mainstream outlets, 5 a prominent voice, 6 a political reaction or violence: none can be seen here, so `UNSEEN`
-leaves them mass instead of none, more for 4 the more outlets carry the story. All shares are judgement.
+is halved. 4 needs mainstream outlets, 5 a prominent voice, 6 a political reaction or violence: none can be seen here, so the
+doctrine (``breakout``) leaves them mass instead of none, more for 4 the more outlets carry the story.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -26,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone import labels as wording
+from greyzone.doctrine import Doctrine
 from greyzone.errors import InputError
 from greyzone.places import find_states
 from greyzone.records import DOCUMENTS, MEMBERS, NARRATIVES, Floats, NarrativeResult, check, content_id, table
@@ -40,15 +42,6 @@ ONSET_SHARE, ONSET_LEAST = 0.05, 3
 TARGET_SHARE, TARGET_LEAST = 0.1, 2
 """A state is a target if this share of the distinct texts name it, and this many at least (one, where a narrative has one text)."""
 
-LESSER_SHARE = 0.05
-"""Share of the documents from which a second platform or language counts as one more audience."""
-
-UNSEEN = (0.05, 0.02, 0.01)
-"""Mass of categories 4, 5 and 6 when no outlet is named (judgement)."""
-
-PER_OUTLET, OUTLET_CEILING = 0.1, 0.5
-"""Mass of category 4 for each outlet that carries the story, and its most: an outlet need not be mainstream (judgement)."""
-
 DECIMALS = 7
 """Decimals of a cosine that count."""
 
@@ -62,7 +55,13 @@ _COUNTED = ("account", "outlet", "platform", "lang")
 
 
 def describe_narratives(
-    documents: pa.Table, copies: pa.Table, vectors: Floats, labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.floating]
+    documents: pa.Table,
+    copies: pa.Table,
+    vectors: Floats,
+    labels: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    *,
+    doctrine: Doctrine,
 ) -> NarrativeResult:
     """Describe the clusters of the representatives as narratives of all documents.
 
@@ -74,6 +73,8 @@ def describe_narratives(
         (r, d) float32 unit rows of the representatives (documents that are no copies, in the order of `documents`).
     labels, probabilities
         (r,) cluster (-1: noise) and strength of membership of each representative.
+    doctrine
+        Gives the masses of the breakout scale.
 
     Returns
     -------
@@ -87,7 +88,8 @@ def describe_narratives(
     """
     frame = _frame(check(documents, DOCUMENTS, "documents"), copies, vectors, labels, probabilities)
     weights = _keyword_weights(frame)
-    rows = [_narrative(frame, cluster, weights[cluster]) for cluster in range(frame.clusters)]
+    scale = doctrine.section("breakout")
+    rows = [_narrative(frame, cluster, weights[cluster], scale) for cluster in range(frame.clusters)]
     ranks = sorted(range(len(rows)), key=lambda cluster: (-int(str(rows[cluster]["size"])), str(rows[cluster]["narrative_id"])))
     return NarrativeResult(
         narratives=table([rows[cluster] for cluster in ranks], NARRATIVES),
@@ -192,7 +194,7 @@ def _keyword_weights(frame: _Frame) -> list[dict[str, float]]:
     return wording.keyword_weights(classes)
 
 
-def _narrative(frame: _Frame, cluster: int, weights: dict[str, float]) -> Row:
+def _narrative(frame: _Frame, cluster: int, weights: dict[str, float], scale: Mapping[str, float]) -> Row:
     rows = frame.rows[cluster]
     distinct = rows[frame.own[rows]]
     ids = frame.columns["doc_id"]
@@ -215,7 +217,7 @@ def _narrative(frame: _Frame, cluster: int, weights: dict[str, float]) -> Row:
         "languages": _by_count(counted["lang"]),
         **_timeline(frame, rows),
         "targets": _targets(frame, distinct),
-        "breakout": breakout(counted["platform"], counted["lang"], len(counted["account"]), len(counted["outlet"])),
+        "breakout": breakout(counted["platform"], counted["lang"], len(counted["account"]), len(counted["outlet"]), scale=scale),
         "parents": [],
     }
 
@@ -263,7 +265,7 @@ def _by_count(counts: Counter[str]) -> list[str]:
     return sorted(counts, key=lambda name: (-counts[name], name))
 
 
-def breakout(platforms: Counter[str], languages: Counter[str], accounts: int, outlets: int) -> list[float]:
+def breakout(platforms: Counter[str], languages: Counter[str], accounts: int, outlets: int, *, scale: Mapping[str, float]) -> list[float]:
     """Return P(category 1..6) of the breakout scale by the rule of this module's docstring.
 
     Parameters
@@ -272,6 +274,8 @@ def breakout(platforms: Counter[str], languages: Counter[str], accounts: int, ou
         Documents by platform and by language ("und" is no language).
     accounts, outlets
         Distinct accounts and outlets.
+    scale
+        Numbers of the doctrine's section ``breakout``.
 
     Returns
     -------
@@ -279,20 +283,22 @@ def breakout(platforms: Counter[str], languages: Counter[str], accounts: int, ou
         Six masses that sum to 1.
     """
     spoken = Counter({name: number for name, number in languages.items() if name != "und"})
-    platform = _several(platforms) if platforms else 0.5
+    lesser = scale["lesser_share"]
+    platform = _several(platforms, lesser) if platforms else 0.5
     one_voice = 0.0 if accounts == 1 else 0.5
-    community = _several(spoken) or one_voice
+    community = _several(spoken, lesser) or one_voice
     several = platform + community - platform * community
     both = platform * community
-    fourth = max(UNSEEN[0], min(OUTLET_CEILING, PER_OUTLET * outlets))
-    rest = 1.0 - fourth - UNSEEN[1] - UNSEEN[2]
-    return [rest * (1.0 - several), rest * (several - both), rest * both, fourth, UNSEEN[1], UNSEEN[2]]
+    fourth = max(scale["unseen_4"], min(scale["outlet_ceiling"], scale["per_outlet"] * outlets))
+    fifth, sixth = scale["unseen_5"], scale["unseen_6"]
+    rest = 1.0 - fourth - fifth - sixth
+    return [rest * (1.0 - several), rest * (several - both), rest * both, fourth, fifth, sixth]
 
 
-def _several(counts: Counter[str]) -> float:
-    """Return 1 if more than one has `LESSER_SHARE` of the documents, else 0."""
+def _several(counts: Counter[str], lesser: float) -> float:
+    """Return 1 if more than one has a share of `lesser` of the documents, else 0."""
     total = counts.total()
-    return float(sum(number >= LESSER_SHARE * total for number in counts.values()) > 1)
+    return float(sum(number >= lesser * total for number in counts.values()) > 1)
 
 
 def _members(frame: _Frame, ids: list[str]) -> pa.Table:

@@ -220,7 +220,7 @@ STAGES: tuple[Stage, ...] = (
         "narratives",
         ("documents", "copies", "embeddings"),
         ("narratives", "members", "narrative_vectors"),
-        ("min_cluster_size", "seed"),
+        ("min_cluster_size", "doctrine", "seed"),
         acts.do_narratives,
     ),
     Stage(

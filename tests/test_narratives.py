@@ -11,14 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone import labels, records
+from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
-from greyzone.narratives import breakout, describe_narratives
+from greyzone.narratives import breakout
+from greyzone.narratives import describe_narratives as described
 
 START = datetime(2024, 3, 1, 9, tzinfo=UTC)
 STORIES = (
     "The grain terminal of Poland stays closed because the harbour cranes failed again.",
     "Voters in Estonia could not reach the election portal after an outage of the ballot servers.",
 )
+
+DOCTRINE = load_doctrine()
+
+
+def describe_narratives(*arrays):
+    return described(*arrays, doctrine=DOCTRINE)
 
 
 def scenario(seed: int = 0, size: int = 24):
@@ -210,14 +218,14 @@ def test_arrays_of_another_length_are_refused():
     ],
 )
 def test_breakout(platforms, languages, accounts, outlets, best):
-    found = breakout(Counter(platforms), Counter(languages), accounts, outlets)
+    found = breakout(Counter(platforms), Counter(languages), accounts, outlets, scale=DOCTRINE.section("breakout"))
     assert sum(found) == pytest.approx(1.0)
     assert min(found) >= 0
     assert found.index(max(found)) == best - 1
 
 
 def test_unknown_audience_spreads_the_mass():
-    found = breakout(Counter(), Counter({"und": 5}), 3, 0)
+    found = breakout(Counter(), Counter({"und": 5}), 3, 0, scale=DOCTRINE.section("breakout"))
     assert found[:3] == pytest.approx([0.23, 0.46, 0.23])
 
 
