@@ -76,11 +76,14 @@ class Work:
     progress: Progress
     workers: int | None
     _encoder: Encoder | None = None
+    _doctrine: Doctrine | None = None
 
     @property
     def doctrine(self) -> Doctrine:
-        """Return the doctrine of the settings."""
-        return load_doctrine(self.settings.doctrine)
+        """Return the doctrine of the settings, loaded once."""
+        if self._doctrine is None:
+            self._doctrine = load_doctrine(self.settings.doctrine)
+        return self._doctrine
 
     @property
     def encoder(self) -> Encoder:

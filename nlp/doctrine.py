@@ -20,6 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from greyzone.errors import DoctrineError
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader, in C where PyYAML was built with it: ten times as fast."""
+
 Status = Literal["cited", "judgement", "elicited", "unverified"]
 
 
@@ -154,7 +157,7 @@ def _parse(name: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise DoctrineError(f"no doctrine {name!r}", f"one of {', '.join(bundled())} or a YAML file") from None
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_LOADER)  # noqa: S506
     except yaml.YAMLError as error:
         raise DoctrineError(f"doctrine {name!r} is not YAML ({str(error).splitlines()[0]})", "a YAML file") from None
     if not isinstance(content, dict):
