@@ -153,7 +153,7 @@ def do_collapse(work: Work) -> dict[str, object]:
 def do_embed(work: Work) -> dict[str, object]:
     """Embed one document of each set of copies."""
     documents = collapse.representatives(work.case.table("documents"), work.case.table("copies"))
-    texts = _texts(documents["title"], documents["text"])
+    texts = embed.document_texts(documents["title"], documents["text"])
     vectors = embed.embed_texts(texts, work.encoder, cache=work.cache, progress=lambda done, total: work.progress("embed", done, total))
     work.case.write_vectors("embeddings", documents["doc_id"].to_pylist(), vectors)
     unknown = int((~vectors.any(axis=1)).sum()) if len(vectors) else 0
@@ -289,10 +289,6 @@ def _coordinated_shares(case: Case) -> dict[str, float]:
     carriers = case.table("carriers")
     together = carriers.filter(pc.is_null(carriers["group_id"]))
     return dict(zip(together["narrative_id"].to_pylist(), together["share"].to_pylist(), strict=True))
-
-
-def _texts(titles: pa.ChunkedArray, bodies: pa.ChunkedArray) -> list[str]:
-    return [embed.document_text(title, body) for title, body in zip(titles.to_pylist(), bodies.to_pylist(), strict=True)]
 
 
 def _counts(rows: pa.Table, column: str) -> dict[str, int]:

@@ -38,10 +38,9 @@ def document_text(title: str | None, text: str | None) -> str:
     return f"{head}\n{body}" if body else head
 
 
-def document_texts(documents: pa.Table) -> list[str]:
-    """Return `document_text` of every row of a table with the columns ``title`` and ``text``, row i for row i."""
-    titles, texts = documents["title"].to_pylist(), documents["text"].to_pylist()
-    return [document_text(title, text) for title, text in zip(titles, texts, strict=True)]
+def document_texts(titles: pa.ChunkedArray, texts: pa.ChunkedArray) -> list[str]:
+    """Return `document_text` of every row of two columns, row i for row i."""
+    return [document_text(title, text) for title, text in zip(titles.to_pylist(), texts.to_pylist(), strict=True)]
 
 
 def embed_texts(

@@ -22,7 +22,7 @@ import pyarrow as pa
 from greyzone.doctrine import Doctrine
 from greyzone.errors import InputError
 from greyzone.records import CAMPAIGNS, GROUPS, IMPACT, INCIDENTS, LINKS, NARRATIVES, check, empty
-from greyzone.words import Interval
+from greyzone.words import Interval, pseudonym
 
 logger = logging.getLogger(__name__)
 
@@ -170,11 +170,6 @@ class _Maker:
 def object_id(kind: str, *key: str) -> str:
     """Return the deterministic id of the object of type `kind` called `key`."""
     return f"{kind}--{uuid.uuid5(NAMESPACE, chr(31).join((kind, *key)))}"
-
-
-def pseudonym(account: str) -> str:
-    """Return a name that is the same for the same account and does not show it; a keyed reader could still test guesses."""
-    return "account-" + hashlib.blake2b(account.encode("utf-8", "surrogatepass"), digest_size=8, person=b"greyzone").hexdigest()
 
 
 def _incident(make: _Maker, row: Row) -> Iterator[Object]:

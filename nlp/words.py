@@ -1,4 +1,4 @@
-"""Words for numbers, quotations, and the phrases that no output may hold outside a quotation.
+"""Words for numbers, quotations, pseudonyms, and the phrases that no output may hold outside a quotation.
 
 Likelihood words follow Intelligence Community Directive 203 (Office of the Director of National Intelligence, 2015), which also asks
 that likelihood and confidence never stand in one sentence. Text that others wrote (names, titles, labels) is hostile input: it
@@ -7,6 +7,7 @@ appears only between “ and ”, so that a reader sees whose words they are and
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -61,6 +62,14 @@ def likelihood(p: float) -> str:
 def counted(number: int, thing: str) -> str:
     """Return a number of things in words: ``counted(1, "report")`` is "1 report"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def pseudonym(account: str) -> str:
+    """Return a name that is the same for the same account everywhere and does not show it.
+
+    It keeps a reader from seeing handles, no more: whoever has a list of accounts can test which of them it is.
+    """
+    return "account-" + hashlib.blake2b(account.encode("utf-8", "surrogatepass"), digest_size=6, person=b"greyzone").hexdigest()
 
 
 def quoted(text: object) -> str:

@@ -172,4 +172,4 @@ def test_progress_and_edges(tmp_path):
 )
 def test_document_text(title, text, expected):
     assert document_text(title, text) == expected
-    assert document_texts(pa.table({"title": pa.array([title], pa.string()), "text": pa.array([text], pa.string())})) == [expected]
+    assert document_texts(pa.chunked_array([[title]], pa.string()), pa.chunked_array([[text]], pa.string())) == [expected]

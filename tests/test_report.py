@@ -15,8 +15,8 @@ from greyzone.doctrine import load_doctrine
 from greyzone.records import COPIES, DOCUMENTS, EDGES, GROUPS, NARRATIVES, TABLES, empty, table
 from greyzone.report import render, script_json
 from greyzone.report.network import layout_network
-from greyzone.report.parts import pseudonym
 from greyzone.report.view import build_view
+from greyzone.words import pseudonym
 
 HOSTILE = '</script><script>window.stolen=1</script><img src=x onerror="window.stolen=1">"\u2028'
 

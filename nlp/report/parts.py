@@ -1,4 +1,4 @@
-"""Small things that the parts of the report share: days, rounded numbers, short texts, pseudonyms."""
+"""Small things that the parts of the report share: days, rounded numbers, short texts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,7 @@ import math
 from datetime import date, datetime
 from typing import Any
 
-from greyzone.records import content_id
-
 Row = dict[str, Any]
-
-
-def pseudonym(account: str) -> str:
-    """Return a stable short name that does not give the account's own away to a reader."""
-    return "account " + content_id("acc", account)[4:10]
 
 
 def day(value: object) -> str | None:

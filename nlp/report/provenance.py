@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.doctrine import Doctrine
-from greyzone.report.parts import Row, day, pseudonym, shorten
+from greyzone.report.parts import Row, day, shorten
+from greyzone.words import pseudonym
 
 _JOURNEY = ("collect", "collapse", "embed", "narratives", "coordinate", "incidents", "link", "impact", "campaigns")
 _NO_COUNTS = frozenset({"context", "clusterer", "bytes", "fingerprint", "dimensions"})

@@ -17,7 +17,8 @@ from greyzone.places import state_name
 from greyzone.records import LINK_TYPES, LLRS, TABLES, empty
 from greyzone.report import provenance
 from greyzone.report.network import layout_network
-from greyzone.report.parts import Row, day, pseudonym, rounded, shorten
+from greyzone.report.parts import Row, day, rounded, shorten
+from greyzone.words import pseudonym
 
 View = dict[str, Any]
 
