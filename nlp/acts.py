@@ -222,9 +222,7 @@ def do_link(work: Work) -> dict[str, object]:
     case = work.case
     found, stories = case.table("incidents"), case.table("narratives")
     _, narrative_vectors = case.vectors("narrative_vectors")
-    texts = [
-        embed.document_text(name, text) for name, text in zip(found["name"].to_pylist(), found["description"].to_pylist(), strict=True)
-    ]
+    texts = embed.document_texts(found["name"], found["description"])
     incident_vectors = embed.embed_texts(texts, work.encoder, cache=work.cache)
     result = link.link(
         found,
