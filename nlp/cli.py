@@ -44,7 +44,7 @@ IncidentsOption = Annotated[
     typer.Option("--incidents", "-i", help="Incidents: EuRepoC or DCID CSV, STIX 2.1 bundle, or any table with --incident-mapping."),
 ]
 MapOption = Annotated[
-    list[str] | None, typer.Option("--map", help="Columns by field: text=content,account=author_id,published_at=publish_date.")
+    list[str] | None, typer.Option("--map", help="Columns by field: text=content,account=author_id; also encoding=cp1251, day_first=true.")
 ]
 IncidentMappingOption = Annotated[Path | None, typer.Option("--incident-mapping", help="YAML or JSON file that says which column is what.")]
 EncoderOption = Annotated[str | None, typer.Option("--encoder", help="'default', a sentence-transformers folder, or a hub name.")]
