@@ -174,14 +174,17 @@
       const n = narratives.get(link.narrative), to = link.lag === null ? Date.parse(n.onset[0] || incident.onset[0]) : centre(incident) + link.lag * day;
       traces.push({ type: "scatter", mode: "lines", x: [new Date(centre(incident)), new Date(to)], y: [lane.get(link.incident), -1.2 * (index + 1) + 0.5], line: { color: colour.get(link.narrative), width: 0.6 + 2.4 * link.p[1], dash: link.displayed ? "solid" : "dot" }, opacity: 0.55, hovertemplate: link.type + ", p " + two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")<extra></extra>", showlegend: false });
     });
-    traces.push({ type: "scatter", mode: "markers", x: shown.map((i) => new Date(centre(i))), y: shown.map((i) => lane.get(i.id)), error_x: { type: "data", array: shown.map((i) => Math.max((Date.parse(i.onset[1] || i.onset[0]) - Date.parse(i.onset[0])) / 2, 0)), color: "#1b2430", thickness: 1.2, width: 3 }, marker: { color: "#1b2430", size: 8, symbol: "diamond" }, text: shown.map((i) => plain(cut(i.name, 90)) + "<br>" + i.onset[0] + (i.precision === "day" || i.precision === "second" ? "" : " (precision: " + i.precision + ")") + " · " + plain(i.state || "")), hovertemplate: "%{text}<extra></extra>", showlegend: false });
+    const spans = { x: [], y: [] };
+    shown.forEach((i) => { spans.x.push(i.onset[0], i.onset[1] || i.onset[0], null); spans.y.push(lane.get(i.id), lane.get(i.id), null); });
+    traces.push({ type: "scatter", mode: "lines", x: spans.x, y: spans.y, line: { color: "#1b2430", width: 2.5 }, opacity: 0.5, hoverinfo: "skip", showlegend: false });
+    traces.push({ type: "scatter", mode: "markers", x: shown.map((i) => new Date(centre(i))), y: shown.map((i) => lane.get(i.id)), marker: { color: "#1b2430", size: 8, symbol: "diamond" }, text: shown.map((i) => plain(cut(i.name, 90)) + "<br>" + i.onset[0] + (i.precision === "day" || i.precision === "second" ? "" : " (precision: " + i.precision + ")") + " · " + plain(i.state || "")), hovertemplate: "%{text}<extra></extra>", showlegend: false });
     const labels = data.timeline.narratives.map((id) => plain(cut(narratives.get(id).label, 34)));
     Plotly.react("timeline-plot", traces, layout({
       height: 300 + 30 * data.timeline.narratives.length, margin: { l: 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
       xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: "#eef1f4" },
-      yaxis: { tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
+      yaxis: { range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
     }), config);
-    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with links on the list first, then the largest. " + drawn.length + " links and " + shown.length + " dated incidents at this setting. Dotted links are not on the list.";
+    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + drawn.length + " links and " + shown.length + " dated incidents at this setting. Dotted links are not on the list.";
   }
   ["timeline-state", "timeline-p"].forEach((id) => byId(id).addEventListener("input", timeline));
 
@@ -222,7 +225,7 @@
       { type: "scatter", mode: "lines", x: column(0), y: column(low), line: { width: 0 }, hoverinfo: "skip", showlegend: false },
       { type: "scatter", mode: "lines", x: column(0), y: column(high), fill: "tonexty", fillcolor: fill, line: { width: 0 }, name, hoverinfo: "skip" },
     ];
-    Plotly.react("impact-plot", [...band(4, 5, "#e3ecf3", "data and doctrine, 90 %"), ...band(1, 3, "#a9c6da", "data, 90 %"), { type: "scatter", mode: "lines", x: column(0), y: column(2), line: { color: "#1f5f8b", width: 2 }, name: "median", customdata: entry.curve.map((point) => [point[1], point[3]]), hovertemplate: "%{x}: %{y:.0f} (%{customdata[0]:.0f}–%{customdata[1]:.0f})<extra></extra>" }], layout({ height: 340, yaxis: { range: [0, 100], title: { text: "score" }, gridcolor: "#eef1f4" }, xaxis: { gridcolor: "#eef1f4" }, legend: { orientation: "h", y: 1.08 } }), config);
+    Plotly.react("impact-plot", [...band(4, 5, "#e3ecf3", "data and doctrine, 90 %"), ...band(1, 3, "#a9c6da", "data, 90 %"), { type: "scatter", mode: "lines", x: column(0), y: column(2), line: { color: "#1f5f8b", width: 2 }, name: "median", customdata: entry.curve.map((point) => [point[1], point[3]]), hovertemplate: "%{x}: %{y:.0f} (%{customdata[0]:.0f}–%{customdata[1]:.0f})<extra></extra>" }], layout({ height: 340, yaxis: { range: [0, 100], title: { text: "score" }, gridcolor: "#eef1f4" }, xaxis: { gridcolor: "#eef1f4" }, legend: { orientation: "h", y: 1.14 }, margin: { l: 50, r: 20, t: 40, b: 40 } }), config);
     const top = entry.shares.slice(0, 12), rest = entry.shares.slice(12).reduce((sum, share) => sum + share[2], 0);
     const names = top.map((share) => plain(cut(data.names[share[0]] || share[0], 46))), values = top.map((share) => share[2]);
     if (entry.shares.length > 12) { names.push(entry.shares.length - 12 + " more"); values.push(rest); }

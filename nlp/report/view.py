@@ -25,6 +25,8 @@ View = dict[str, Any]
 _SHOWN_P = 0.05
 """Links below this probability that are not on the displayed list are counted, not listed."""
 _TIMELINE_NARRATIVES = 14
+_DRAWN_P = 0.3
+"""Links from this probability on decide which narratives the timeline draws."""
 _TOLD_STATES = 3
 
 
@@ -217,13 +219,13 @@ def _names(known: Mapping[str, pa.Table]) -> dict[str, str]:
 
 
 def _timeline(stories: list[Row], links: list[Row]) -> Row:
-    """Choose the narratives of the timeline: those on the displayed list by their best link, then the largest."""
-    best: dict[object, float] = {}
+    """Choose the narratives of the timeline: those with the strongest links, then the largest."""
+    best: dict[str, float] = {}
     for link in links:
-        if link["displayed"]:
-            best[link["narrative"]] = max(best.get(link["narrative"], 0.0), float(link["p"][1] or 0))
-    ordered = sorted(stories, key=lambda story: (-best.get(story["id"], -1.0), -int(story["size"]), str(story["id"])))
-    return {"narratives": [story["id"] for story in ordered[:_TIMELINE_NARRATIVES]], "of": len(stories)}
+        if (link["p"][1] or 0.0) >= _DRAWN_P:
+            best[link["narrative"]] = max(best.get(link["narrative"], 0.0), link["p"][1])
+    ordered = sorted(stories, key=lambda story: (-best.get(story["id"], 0.0), -story["size"], story["id"]))
+    return {"narratives": [story["id"] for story in ordered[:_TIMELINE_NARRATIVES]], "of": len(stories), "least": _DRAWN_P}
 
 
 def _campaign(row: Row) -> Row:
