@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# torch: PyPI's Linux wheel brings CUDA. For the CPU build, give its index: make test TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+# torch: on Linux the package index gives the CUDA build. Where no GPU is wanted, set TORCH to what PyTorch's install page says for the CPU.
 TORCH ?= torch==2.13.0
 
 .PHONY: demo test lint typecheck wheel clean
