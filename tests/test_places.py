@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pycountry
 import pytest
 from hypothesis import given
@@ -103,13 +101,3 @@ def test_any_text_gives_known_codes_once(text):
     assert len(codes) == len(set(codes))
     assert all(len(code) == 2 and state_name(code) != code for code in codes)
     assert find_states(text) == codes
-
-
-def test_a_hundred_thousand_short_texts_are_thinkable():
-    texts = [
-        f"Reports from Kyiv say number {at % 977} of Ukrainian sites fell while Russia and the United States talked" for at in range(5000)
-    ]
-    find_states(texts[0])
-    start = time.perf_counter()
-    assert all(find_states(text) == ["UA", "RU", "US"] for text in texts)
-    assert time.perf_counter() - start < 2.0
