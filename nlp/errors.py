@@ -52,23 +52,5 @@ class EncoderError(InputError):
     """An encoder that cannot be found or loaded."""
 
 
-class OptionalDependencyError(GreyzoneError, ImportError):
-    """A feature whose optional packages are not installed.
-
-    Parameters
-    ----------
-    feature
-        What was asked for.
-    extra
-        The extra that brings it: ``pip install "greyzone[extra]"``.
-    """
-
-    exit_code = 2
-
-    def __init__(self, feature: str, extra: str) -> None:
-        self.extra = extra
-        super().__init__(f"{feature} needs packages that are not installed", "", f'install them with: pip install "greyzone[{extra}]"')
-
-
 class StorageError(GreyzoneError, OSError):
     """The machine refused to store a result (full disk, no permission)."""

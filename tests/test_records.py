@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greyzone.errors import CaseError, GreyzoneError, InputError, OptionalDependencyError, SchemaError, StorageError
+from greyzone.errors import CaseError, GreyzoneError, InputError, SchemaError, StorageError
 from greyzone.records import COPIES, TABLES, check, content_id, empty, table
 
 PARTS = st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=4)
@@ -52,6 +52,5 @@ def test_errors_are_one_line_and_tell_bad_input_from_failure():
     error = InputError("a\nb", "c", "do d")
     assert str(error) == "a b; expected c; do d"
     assert (InputError("x").exit_code, CaseError("x").exit_code, StorageError("x").exit_code, GreyzoneError("x").exit_code) == (2, 2, 1, 1)
-    assert 'pip install "greyzone[ray]"' in str(OptionalDependencyError("clusters", "ray"))
     assert isinstance(error, ValueError)
     assert isinstance(StorageError("x"), OSError)

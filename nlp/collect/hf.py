@@ -9,7 +9,7 @@ from typing import Any
 from greyzone.collect.batches import Chunk, Source
 from greyzone.collect.columns import resolve
 from greyzone.collect.parquet import of_table
-from greyzone.errors import InputError, OptionalDependencyError
+from greyzone.errors import InputError
 
 
 def is_dataset(folder: Path) -> bool:
@@ -42,10 +42,8 @@ def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: i
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401
-    try:
-        import datasets
-    except ImportError:
-        raise OptionalDependencyError("reading datasets folders", "datasets") from None
+    import datasets
+
     try:
         return datasets.Dataset.load_from_disk(str(path))
     except Exception as error:

@@ -21,7 +21,7 @@
 
   function cites(ids) {
     const cell = element("td");
-    ids.slice(0, 10).forEach((id, position) => {
+    ids.forEach((id, position) => {
       const anchor = element("a", String(position + 1), "cite");
       anchor.href = "#" + id;
       anchor.title = id;
@@ -127,7 +127,7 @@
       first.append(element("b", cut(incident.name, 120)), element("small", (incident.onset || []).filter((day, index, days) => day && days.indexOf(day) === index).join(" to ") + " · " + (incident.state || "state unknown") + " · " + (incident.technique || "technique unknown")));
       first.title = incident.description || "";
       bars.append(evidenceBars(link), element("small", cut(link.entities.join(", "), 160)));
-      link.rivals.slice(0, 3).forEach((rival) => rivals.append(element("small", cut((incidents.get(rival[0]) || {}).name || rival[0], 60) + " " + two(rival[1]))));
+      link.rivals.forEach((rival) => rivals.append(element("small", cut((incidents.get(rival[0]) || {}).name || rival[0], 60) + " " + two(rival[1]))));
       const story = element("td", (narratives.get(link.narrative) || {}).label);
       story.dir = "auto";
       const kind = element("td", link.type);
