@@ -7,11 +7,16 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from greyzone.cli import app
+from greyzone.cli.evaluate import MEASURES
+from greyzone.cli.train import TRAININGS
+from greyzone.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -199,3 +204,36 @@ def commands(group=None, prefix=()):
 def test_every_command_has_help_an_example_and_stands_in_the_docs(name, command):
     assert f"greyzone {name}" in command.help
     assert f"greyzone {name}" in (ROOT / "docs" / "commands.md").read_text()
+
+
+FORWARDED = [*(("train", target) for target in TRAININGS), *(("eval", target) for target in MEASURES)]
+
+
+@pytest.mark.parametrize(("group", "target"), FORWARDED, ids=lambda item: getattr(item, "name", item))
+def test_arguments_are_forwarded_as_they_are(group, target, monkeypatch):
+    met = []
+    fake = types.ModuleType(target.module)
+    fake.main = lambda argv: met.append(argv) or len(argv)
+    monkeypatch.setitem(sys.modules, target.module, fake)
+    given = ["pairs.tsv", "--help", "-n", "5", "--rate=1e-3", "--seed", "3", "-xyz", "--out", "a folder"]
+    done = CliRunner().invoke(app, [group, target.name, *given])
+    assert met == [given]
+    assert done.exit_code == len(given)
+    assert CliRunner().invoke(app, [group, target.name]).exit_code == 0
+    assert met[1] == []
+
+
+def test_errors_of_a_forwarded_module_are_one_line(monkeypatch, capsys):
+    from greyzone.cli import main
+
+    def refuse(argv):
+        raise InputError("no pairs", "at least one pair", "give a file")
+
+    fake = types.ModuleType("greyzone.training.finetune")
+    fake.main = refuse
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.setattr(sys, "argv", ["greyzone", "train", "finetune", "x"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: no pairs; expected at least one pair; give a file\n"

@@ -1,0 +1,64 @@
+"""``greyzone eval``: the demo scenario against its truth, encoders against data sets, the gate, throughput."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greyzone.cli.forward import Forwarded, forward
+from greyzone.cli.journey import demo_case
+from greyzone.cli.options import JsonOption
+from greyzone.cli.printing import say
+
+MEASURES = (
+    Forwarded(
+        "encoders",
+        "greyzone.eval.encoders",
+        "Measure encoders: similarity, clustering, retrieval within and across languages, speed and memory.",
+        "greyzone eval encoders --help",
+    ),
+    Forwarded(
+        "gate",
+        "greyzone.eval.gate",
+        "Fail if a measured figure is below its floor (eval/floors.json), on the data sets that are there.",
+        "greyzone eval gate --help",
+    ),
+    Forwarded(
+        "throughput",
+        "greyzone.eval.throughput",
+        "Measure documents a second of transformer models on this machine's processors or GPU.",
+        "greyzone eval throughput --help",
+    ),
+)
+"""Measurements that parse their own arguments."""
+
+eval_app = typer.Typer(help="Measure greyzone against known truth.", no_args_is_help=True, rich_markup_mode=None)
+for measure in MEASURES:
+    forward(eval_app, measure)
+
+
+@eval_app.command("demo")
+def eval_demo(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to keep the scenario and its case; a temporary folder if not given.")
+    ] = None,
+    documents: Annotated[int, typer.Option("--documents", min=100)] = 5000,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Seed of the scenario; may be given several times (0 if not).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the demo scenario and measure narratives, groups and links against its truth tables.
+
+    Example: greyzone eval demo --seed 0 --seed 1
+    """
+    import tempfile
+
+    from greyzone.eval.demo import evaluate, format_figures, to_json
+
+    with tempfile.TemporaryDirectory() as temporary:
+        for seed in seeds or [0]:
+            folder = (out or Path(temporary)) / (f"seed-{seed}" if len(seeds or [0]) > 1 else "")
+            scenario = demo_case(folder, documents, seed, None)
+            figures = evaluate(folder / "case", scenario)
+            say(to_json(figures) if as_json else f"scenario of {documents} documents, seed {seed}\n{format_figures(figures)}")

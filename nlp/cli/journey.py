@@ -1,0 +1,189 @@
+"""The journey: a command a stage, `run` for all of them, `demo` for the bundled scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from greyzone.cli.options import (
+    AsOfOption,
+    CaseArgument,
+    DeviceOption,
+    DoctrineOption,
+    DocumentsArgument,
+    EncoderOption,
+    IncidentMappingOption,
+    IncidentsOption,
+    MapOption,
+    OutOption,
+    SeedOption,
+    SizeOption,
+    WorkersOption,
+    changes,
+    read_mapping,
+)
+from greyzone.cli.printing import note, print_notes, progress_shown, say
+
+
+def run(
+    documents: DocumentsArgument,
+    out: OutOption,
+    incidents: IncidentsOption = None,
+    mapping: MapOption = None,
+    incident_mapping: IncidentMappingOption = None,
+    encoder: EncoderOption = None,
+    device: DeviceOption = None,
+    doctrine: DoctrineOption = None,
+    as_of: AsOfOption = None,
+    min_cluster_size: SizeOption = None,
+    seed: SeedOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Take the whole journey: documents and incidents in, a case with a report out.
+
+    Example: greyzone run posts.csv.gz --incidents eurepoc.csv --out CASE
+    """
+    given = changes(
+        mapping=read_mapping(mapping),
+        incident_mapping=None if incident_mapping is None else str(incident_mapping),
+        encoder=encoder,
+        device=device,
+        doctrine=doctrine,
+        as_of=as_of,
+        min_cluster_size=min_cluster_size,
+        seed=seed,
+    )
+    run_case(documents, incidents or [], out, given, workers)
+    say(str(out / "report.html"))
+
+
+def demo(
+    out: OutOption = Path("demo-case"),
+    documents: Annotated[int, typer.Option("--documents", min=100, help="Documents of the scenario.")] = 5000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the scenario.")] = 0,
+    workers: WorkersOption = None,
+) -> None:
+    """Run the bundled invented scenario, without any network, and print the path of its report.
+
+    Example: greyzone demo --out demo-case
+    """
+    scenario = demo_case(out, documents, seed, workers)
+    note(f"scenario with its truth tables: {scenario}")
+    say(str(out / "case" / "report.html"))
+
+
+def collect(documents: DocumentsArgument, out: OutOption, mapping: MapOption = None, workers: WorkersOption = None) -> None:
+    """Read, clean and store documents; every row is a document, a repeat or a counted reject.
+
+    Example: greyzone collect posts.jsonl --out CASE --map text=body
+    """
+    advance_case(out, changes(documents=[str(path) for path in documents], mapping=read_mapping(mapping)), until="collect", workers=workers)
+    print_notes(out, "collect")
+
+
+def narratives(case: CaseArgument, min_cluster_size: SizeOption = None) -> None:
+    """Cluster the documents of a case into narratives, with labels and exemplars.
+
+    Example: greyzone narratives CASE --min-cluster-size 8
+    """
+    advance_case(case, changes(min_cluster_size=min_cluster_size), until="narratives")
+    print_notes(case, "narratives")
+
+
+def embed(case: CaseArgument, encoder: EncoderOption = None, device: DeviceOption = None) -> None:
+    """Collapse the copies of a case and embed what is left; vectors are cached by content.
+
+    Example: greyzone embed CASE --encoder ./my-model --device cuda
+    """
+    advance_case(case, changes(encoder=encoder, device=device), until="embed")
+    print_notes(case, "embed")
+
+
+def coordinate(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
+    """Find groups of accounts whose shared behaviour chance does not explain.
+
+    Example: greyzone coordinate CASE
+    """
+    advance_case(case, changes(doctrine=doctrine), until="coordinate")
+    print_notes(case, "coordinate")
+
+
+def read_incidents(
+    case: CaseArgument,
+    files: Annotated[list[Path] | None, typer.Argument(help="Incident files; those of the case if not given.")] = None,
+    incident_mapping: IncidentMappingOption = None,
+) -> None:
+    """Read incidents into a case and make them canonical: one event against one state, one row.
+
+    Example: greyzone incidents CASE eurepoc.csv dcid.csv
+    """
+    given = None if not files else [str(path) for path in files]
+    advance_case(
+        case, changes(incidents=given, incident_mapping=None if incident_mapping is None else str(incident_mapping)), until="incidents"
+    )
+    print_notes(case, "incidents")
+
+
+def link(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
+    """Link narratives to incidents, with the evidence and the odds.
+
+    Example: greyzone link CASE
+    """
+    advance_case(case, changes(doctrine=doctrine), until="link")
+    print_notes(case, "link")
+
+
+def impact(case: CaseArgument, doctrine: DoctrineOption = None, as_of: AsOfOption = None) -> None:
+    """Score the cumulative impact on each target state, with intervals and shares.
+
+    Example: greyzone impact CASE --doctrine additive
+    """
+    advance_case(case, changes(doctrine=doctrine, as_of=as_of), until="impact")
+    print_notes(case, "impact")
+
+
+def campaigns(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
+    """Join incidents, narratives and groups into hybrid-campaign profiles.
+
+    Example: greyzone campaigns CASE
+    """
+    advance_case(case, changes(doctrine=doctrine), until="campaigns")
+    print_notes(case, "campaigns")
+
+
+def report(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
+    """Bring a case up to its report and print the path of the page.
+
+    Example: greyzone report CASE
+    """
+    advance_case(case, changes(doctrine=doctrine))
+    say(str(case / "report.html"))
+
+
+def demo_case(folder: Path, documents: int, seed: int, workers: int | None) -> Path:
+    """Write the bundled scenario below `folder`, run it into ``folder/case`` and return the scenario's folder."""
+    from greyzone.eval.synth import write_scenario
+
+    scenario = folder / "scenario"
+    paths = write_scenario(scenario, documents=documents, seed=seed)
+    run_case([paths.documents], [paths.incidents], folder / "case", {"incident_mapping": str(paths.mapping)}, workers)
+    return scenario
+
+
+def run_case(documents: Sequence[Path], incidents: Sequence[Path], out: Path, given: dict[str, Any], workers: int | None) -> None:
+    """Run the whole journey with progress."""
+    from greyzone.pipeline import Settings, run
+
+    with progress_shown() as progress:
+        run(documents, incidents=incidents, out=out, settings=Settings(**given), workers=workers, progress=progress)
+
+
+def advance_case(out: Path, given: dict[str, object], *, until: str | None = None, workers: int | None = None) -> None:
+    """Bring a case up to a stage with progress; `given` are the settings that change."""
+    from greyzone.pipeline import advance
+
+    with progress_shown() as progress:
+        advance(out, given, until=until, workers=workers, progress=progress)

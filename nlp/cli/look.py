@@ -1,0 +1,120 @@
+"""What is in a case and on this machine: tables, SQL, exports, `doctor`; and `synth`, which writes a scenario."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greyzone.cli.options import CaseArgument, JsonOption
+from greyzone.cli.printing import note, print_table, say
+
+export_app = typer.Typer(help="Write the case in another format.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def show(
+    case: CaseArgument,
+    table: Annotated[str | None, typer.Argument(help="Table to show; without it the tables are listed.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Rows to show; 0 shows all.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a table of a case; what is not shown is counted.
+
+    Example: greyzone show CASE narratives --json --limit 0
+    """
+    import pyarrow as pa
+
+    from greyzone.case import Case
+    from greyzone.records import TABLES
+
+    opened = Case(case)
+    if table is None:
+        rows = [
+            {"table": name, "rows": opened.table(name).num_rows, "columns": len(schema)}
+            for name, schema in TABLES.items()
+            if opened.has(name)
+        ]
+        found, total = pa.Table.from_pylist(rows), len(rows)
+    else:
+        found = opened.table(table)
+        total = found.num_rows
+        found = found if limit == 0 else found.slice(0, limit)
+    print_table(found, as_json)
+    if found.num_rows < total:
+        note(f"{found.num_rows} of {total} rows; --limit 0 shows all")
+
+
+def sql(
+    case: CaseArgument,
+    query: Annotated[str, typer.Argument(help="SQL over the tables of the case (DuckDB); '-' reads it from stdin.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the tables of a case anything in SQL.
+
+    Example: greyzone sql CASE "select label, size from narratives order by size desc limit 5"
+    """
+    from greyzone.sql import query_case
+
+    print_table(query_case(case, sys.stdin.read() if query == "-" else query), as_json)
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what this machine has, and what greyzone can do with it.
+
+    Example: greyzone doctor
+    """
+    import pyarrow as pa
+
+    from greyzone.doctor import examine
+
+    findings = examine()
+    print_table(pa.Table.from_pylist([{"check": item.check, "state": item.state, "detail": item.detail} for item in findings]), as_json)
+    if any(item.state == "bad" for item in findings):
+        raise typer.Exit(1)
+
+
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder for documents, incidents and truth tables.")],
+    documents: Annotated[int, typer.Option("--documents", "-n", min=100, help="Documents to write.")] = 5000,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same files.")] = 0,
+) -> None:
+    """Write an invented campaign with known truth, of any size.
+
+    Example: greyzone synth scenario --documents 1000000
+    """
+    from greyzone.eval.synth import write_scenario
+
+    write_scenario(out, documents=documents, seed=seed)
+    say(str(out))
+
+
+@export_app.command("stix")
+def export_stix(
+    case: CaseArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File; CASE/export/bundle.json if not given, '-' for stdout.")] = None,
+) -> None:
+    """Write the case as a STIX 2.1 bundle with deterministic ids.
+
+    Example: greyzone export stix CASE
+    """
+    from greyzone.case import Case, replace_file
+    from greyzone.doctrine import load_doctrine
+    from greyzone.stix import write_bundle
+
+    opened = Case(case)
+    doctrine = load_doctrine(str(opened.settings.get("doctrine", "default")))
+    tables = {name: opened.table(name) for name in ("incidents", "narratives", "groups", "links", "campaigns", "impact", "shares")}
+    if out == Path("-"):
+        write_bundle(tables, sys.stdout, doctrine=doctrine)
+        return
+    target = out or case / "export" / "bundle.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(beside: Path) -> None:
+        with beside.open("w", encoding="utf-8") as file:
+            write_bundle(tables, file, doctrine=doctrine)
+
+    replace_file(target, write)
+    say(str(target))

@@ -1,0 +1,87 @@
+"""What commands write: data to stdout, progress and messages to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Write a line of data to stdout, or to `stream`."""
+    target = stream or sys.stdout
+    target.write(text + "\n")
+    target.flush()
+
+
+def note(text: str) -> None:
+    """Write a message to stderr."""
+    say(text, sys.stderr)
+
+
+def print_notes(case: Path, stage: str) -> None:
+    """Print what a stage noted in the manifest as one JSON line."""
+    from greyzone.case import Case
+
+    say(json.dumps(Case(case).notes()[stage], ensure_ascii=False, default=str))
+
+
+def print_table(rows: pa.Table, as_json: bool) -> None:
+    """Print rows as a table, or as JSON lines."""
+    if as_json:
+        for row in rows.to_pylist():
+            say(json.dumps(row, ensure_ascii=False, default=str))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
+    printed = Table(show_lines=False)
+    for name in rows.schema.names:
+        printed.add_column(name, overflow="fold")
+    for row in rows.to_pylist():
+        # Text, not markup: a document may hold anything, square brackets included.
+        printed.add_row(*(Text(_cell(value)) for value in row.values()))
+    console.print(printed)
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable if len(printable) <= 160 else printable[:159] + "…"
+
+
+@contextmanager
+def progress_shown() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield a progress function: bars on a terminal, one line a finished stage elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        started: dict[str, float] = {}
+
+        def plain(stage: str, done: int, total: int | None) -> None:
+            started.setdefault(stage, time.monotonic())
+            if done == total == 1:
+                note(f"{stage}: done in {time.monotonic() - started[stage]:.1f} s")
+
+        yield plain
+        return
+    with Progress(TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console) as bars:
+        tasks: dict[str, Any] = {}
+
+        def bar(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield bar

@@ -1,0 +1,39 @@
+"""``greyzone train``: every training is a module with settings of its own, so its arguments go to it as they are."""
+
+from __future__ import annotations
+
+import typer
+
+from greyzone.cli.forward import Forwarded, forward
+
+TRAININGS = (
+    Forwarded(
+        "distill",
+        "greyzone.training.distill",
+        "Fit the embedded static encoder to a teacher in closed form.",
+        "greyzone train distill --help",
+    ),
+    Forwarded(
+        "finetune",
+        "greyzone.training.finetune",
+        "Fine-tune an encoder on pairs, triplets or narrative labels, with mined hard negatives.",
+        "greyzone train finetune --help",
+    ),
+    Forwarded(
+        "multilingual",
+        "greyzone.training.multilingual",
+        "Teach an encoder further languages from parallel text.",
+        "greyzone train multilingual --help",
+    ),
+    Forwarded(
+        "techniques",
+        "greyzone.training.techniques",
+        "Train a classifier of persuasion techniques or narrative labels, with calibrated thresholds.",
+        "greyzone train techniques --help",
+    ),
+)
+"""Every training: its name, its module with a ``main(argv)``, what it does, an example."""
+
+train_app = typer.Typer(help="Train encoders and classifiers.", no_args_is_help=True, rich_markup_mode=None)
+for training in TRAININGS:
+    forward(train_app, training)
