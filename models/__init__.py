@@ -15,52 +15,85 @@ from greyzone.records import Encoder
 if TYPE_CHECKING:
     from greyzone.models.device import resolve_device
     from greyzone.models.hashed import HashedEncoder, HashedSettings
-    from greyzone.models.sentence import SentenceTransformerEncoder
+    from greyzone.models.scripts import unknown_scripts
+    from greyzone.models.sentence import EncoderSettings, SentenceTransformerEncoder
 
-__all__ = ["HashedEncoder", "HashedSettings", "SentenceTransformerEncoder", "load_encoder", "resolve_device"]
+__all__ = [
+    "EncoderSettings",
+    "HashedEncoder",
+    "HashedSettings",
+    "SentenceTransformerEncoder",
+    "load_encoder",
+    "resolve_device",
+    "unknown_scripts",
+]
 
-DEFAULT_NAMES = ("default", "hashed")
-"""Names of the embedded encoder."""
+EMBEDDED = ("default", "hashed")
+"""Names of encoders that come with the package: "default", and "hashed", which knows any script but only spelling."""
 
 _HOMES = {
+    "EncoderSettings": "greyzone.models.sentence",
     "HashedEncoder": "greyzone.models.hashed",
     "HashedSettings": "greyzone.models.hashed",
     "SentenceTransformerEncoder": "greyzone.models.sentence",
     "resolve_device": "greyzone.models.device",
+    "unknown_scripts": "greyzone.models.scripts",
 }
 
 
-def load_encoder(name: str | Path = "default", *, device: str = "auto", batch_size: int = 64) -> Encoder:
+def load_encoder(
+    name: str | Path = "default",
+    *,
+    device: str = "auto",
+    batch_size: int = 64,
+    dtype: str = "auto",
+    prompt: str = "auto",
+    dimensions: int | None = None,
+    long_texts: str = "windows",
+) -> Encoder:
     """Return the encoder called `name`; there is no falling back to another one.
 
     Parameters
     ----------
     name
-        "default" for the embedded encoder, a folder with a sentence-transformers model, or a model's name on the hub.
+        "default" or "hashed" for an embedded encoder, a folder with a sentence-transformers model, or a model's name on the hub.
     device
-        "auto", "cpu", "cuda" or "cuda:<n>"; the embedded encoder runs on the CPU whatever it says.
+        "auto", "cpu", "cuda" or "cuda:<n>"; the embedded encoders run on the CPU whatever it says.
     batch_size
-        Texts per forward pass of a sentence-transformers model.
+        Texts per forward pass of a sentence-transformers model; of no influence on a vector.
+    dtype, prompt, dimensions, long_texts
+        As for `greyzone.models.SentenceTransformerEncoder`. The embedded encoders have one precision, no prompt, one length and no
+        longest text, so only the defaults are right for them.
 
     Raises
     ------
     EncoderError
         If the model or the device cannot be found or used.
     InputError
-        If an argument is out of range.
+        If an argument is out of range or has no meaning for this encoder.
     """
     from greyzone.models.device import check_device
 
     check_device(device)
     if batch_size < 1:
         raise InputError(f"batch_size {batch_size}", "1 or more")
-    if str(name) in DEFAULT_NAMES:
+    if str(name) in EMBEDDED:
+        given = {
+            "dtype": (dtype, "auto"),
+            "prompt": (prompt, "auto"),
+            "dimensions": (dimensions, None),
+            "long_texts": (long_texts, "windows"),
+        }
+        if wrong := [f"{key} {value!r}" for key, (value, usual) in given.items() if value != usual]:
+            raise InputError(f"{', '.join(wrong)} for the embedded encoder {str(name)!r}", "a sentence-transformers model", "leave it out")
         from greyzone.models.hashed import HashedEncoder
 
         return HashedEncoder()
     from greyzone.models.sentence import SentenceTransformerEncoder
 
-    return SentenceTransformerEncoder(name, device=device, batch_size=batch_size)
+    return SentenceTransformerEncoder(
+        name, device=device, batch_size=batch_size, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts
+    )
 
 
 def __getattr__(name: str) -> object:

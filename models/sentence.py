@@ -1,7 +1,11 @@
-"""Any sentence-transformers model as an encoder, from a local folder, the local cache, or the hub.
+"""Any sentence-transformers model as an encoder: transformers and static embeddings alike.
 
-Offline, the libraries below would retry for more than a minute. So the cache is looked at first, then the hub is asked once with a
-limit of `PROBE_SECONDS`, and then there is a plain error; another encoder is never put in its place.
+Texts are sorted by length, so that a batch is padded little. What is longer than the model reads is cut into windows
+(`greyzone.models.windows`). The vector of a text is the mean of its windows' unit vectors, weighted by their tokens, normalised; with
+`dimensions`, the first so many coordinates of each, normalised again (Matryoshka; Kusupati et al., NeurIPS 2022).
+
+Padding makes the last bits of float32 depend on the neighbours in a batch. `greyzone.embed` rounds to float16, which hides that but
+for values on the edge of two steps.
 """
 
 from __future__ import annotations
@@ -9,36 +13,77 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from greyzone.errors import EncoderError, InputError
-from greyzone.models.device import resolve_device
+from greyzone.models.device import check_dtype, resolve_device, resolve_dtype
+from greyzone.models.hub import WEIGHTS, find_model, has_weights
+from greyzone.models.prompts import choose_prompt
+from greyzone.models.windows import OVERLAP, UNLIMITED, PieceTokenizer, Window, backend_of
 from greyzone.records import Floats
 
 logger = logging.getLogger(__name__)
 
-PROBE_SECONDS = 2.0
-"""Longest wait for the hub's first answer."""
+LONG_TEXTS = ("windows", "truncate")
+"""What can be done with a text that is longer than the model reads."""
 
-DTYPES = ("float32", "bfloat16", "float16")
+TEXTS_AT_ONCE = 4096
+"""Texts that are tokenised and sorted together, which bounds memory."""
 
-_WEIGHTS = (".safetensors", ".bin")
-_DEFINING = (*_WEIGHTS, ".json", ".txt", ".model")
-_OTHER_RUNTIMES = ["*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.gguf", "onnx/*", "openvino/*"]
+PART_SECONDS = 4.0
+"""About how long a part of the embedding cache may take: what a kill loses."""
+
+OPERATIONS = {"cpu": 5e10, "cuda": 1e13}
+"""Operations a second to reckon with, low on purpose: MiniLM in float32 reaches 6e10 on one core."""
+
+CHARACTERS_A_TOKEN = 4
+
+_DEFINING = (*WEIGHTS, ".json", ".txt", ".model")
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSettings:
+    """Everything besides the weights that the vectors depend on, with "auto" resolved.
+
+    Parameters
+    ----------
+    device
+        Kind of device, "cpu" or "cuda".
+    dtype
+        Precision of the weights and of the forward pass.
+    prompt
+        What is put before every text.
+    prompt_origin
+        Why this prompt; of no influence.
+    dimensions
+        Length of a vector.
+    long_texts
+        "windows" or "truncate".
+    longest_input
+        Tokens that the model reads at once, special ones included; None for no limit.
+    overlap
+        Share of a window that the next one repeats.
+    """
+
+    device: str
+    dtype: str
+    prompt: str
+    prompt_origin: str
+    dimensions: int
+    long_texts: str
+    longest_input: int | None
+    overlap: float = OVERLAP
 
 
 class SentenceTransformerEncoder:
     """Encoder of a sentence-transformers model.
-
-    Padding makes the last bits of float32 depend on the neighbours in a batch. `greyzone.embed` rounds to
-    float16, which hides that but for values on the edge of two steps.
 
     Parameters
     ----------
@@ -47,9 +92,20 @@ class SentenceTransformerEncoder:
     device
         "auto", "cpu", "cuda" or "cuda:<n>".
     batch_size
-        Texts per forward pass; halved when a CUDA device runs out of memory.
+        Texts (or windows) per forward pass; halved for good when the device runs out of memory.
     dtype
-        "float32", or "bfloat16" or "float16" on CUDA.
+        "auto" (`greyzone.models.device.resolve_dtype`; static embeddings stay float32), "float32", "bfloat16" or "float16".
+    prompt
+        "auto" (`greyzone.models.prompts`), "" for none, or what to put before every text.
+    dimensions
+        Coordinates to keep of a model trained for it; None keeps all.
+    long_texts
+        "windows", or "truncate", which cuts and counts what the model does not read.
+
+    Attributes
+    ----------
+    settings
+        What was chosen.
 
     Raises
     ------
@@ -59,30 +115,69 @@ class SentenceTransformerEncoder:
         If an argument is out of range.
     """
 
-    def __init__(self, name: str | Path, *, device: str = "auto", batch_size: int = 64, dtype: str = "float32") -> None:
-        if batch_size < 1:
-            raise InputError(f"batch_size {batch_size}", "1 or more")
-        if dtype not in DTYPES:
-            raise InputError(f"dtype {dtype!r}", " or ".join(DTYPES))
+    def __init__(
+        self,
+        name: str | Path,
+        *,
+        device: str = "auto",
+        batch_size: int = 64,
+        dtype: str = "auto",
+        prompt: str = "auto",
+        dimensions: int | None = None,
+        long_texts: str = "windows",
+    ) -> None:
+        check_arguments(batch_size=batch_size, dtype=dtype, dimensions=dimensions, long_texts=long_texts)
         folder = find_model(name)
         self.name = str(name)
         self.device = resolve_device(device)
-        if dtype != "float32" and self.device == "cpu":
-            raise InputError(f"dtype {dtype!r} on the CPU", "float32 there")
         self.batch_size = batch_size
-        self._model = _load(folder, self.name, self.device, dtype)
-        self._fingerprint = _fingerprint(folder, [dtype, self.device.partition(":")[0], self._model.max_seq_length])
+        chosen_dtype = resolve_dtype(dtype, self.device)
+        self._model = _load(folder, self.name, self.device, chosen_dtype, static_stays=dtype == "auto")
+        self._static = _is_static(self._model)
+        if self._static and dtype == "auto":
+            chosen_dtype = "float32"
+        self._pieces = _tokenizer(self._model, self.name)
+        words, origin = choose_prompt(
+            prompt,
+            prompts=getattr(self._model, "prompts", None) or {},
+            default_name=getattr(self._model, "default_prompt_name", None),
+            names=(self.name, _configured_name(self._model)),
+        )
+        self.settings = EncoderSettings(
+            device=self.device.partition(":")[0],
+            dtype=chosen_dtype,
+            prompt=words,
+            prompt_origin=origin,
+            dimensions=_kept_dimensions(self._model, dimensions, self.name),
+            long_texts=long_texts,
+            longest_input=_longest_input(self._model),
+        )
+        self._room = self._measure_room()
+        self._fingerprint = _fingerprint(folder, self.settings)
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest over weights, configuration, precision, kind of device and longest input."""
+        """Hex digest over weights, configuration and settings."""
         return self._fingerprint
 
     @property
     def dimensions(self) -> int:
         """Length of a vector."""
-        sized = getattr(self._model, "get_embedding_dimension", None) or self._model.get_sentence_embedding_dimension
-        return int(sized())
+        return self.settings.dimensions
+
+    @property
+    def part_characters(self) -> int:
+        """Characters that take about `PART_SECONDS` here, by the size of the model; `greyzone.embed` stores so much at a time."""
+        import torch
+
+        tables = {id(module.weight) for module in self._model.modules() if isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag)}
+        weights = sum(weight.numel() for weight in self._model.parameters() if id(weight) not in tables)
+        tokens = PART_SECONDS * OPERATIONS[self.settings.device] / (2 * max(weights, 1))
+        return max(1, min(int(tokens * CHARACTERS_A_TOKEN), 1 << 40))
+
+    def token_counts(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return (len(texts), 2) int64: the tokens of each text, and how many of them are the unknown token."""
+        return self._pieces.counts(texts)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return the vectors of `texts`.
@@ -90,7 +185,7 @@ class SentenceTransformerEncoder:
         Parameters
         ----------
         texts
-            Any texts. What exceeds the model's longest input is cut off by the model; a warning counts such texts.
+            Any texts, however long. With `long_texts` "truncate", what is too long is cut off and a warning counts such texts.
 
         Returns
         -------
@@ -103,131 +198,197 @@ class SentenceTransformerEncoder:
             If the device runs out of memory even with one text, or a vector is not finite.
         """
         out = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        lengths = self._lengths(texts)
-        longest = self._model.max_seq_length
-        if longest and (cut := int((lengths > longest - 2).sum())):
-            logger.warning("%s reads %d tokens of a text: %d of %d texts were cut", self.name, longest, cut, len(texts))
-        order = np.lexsort((np.arange(len(texts)), -lengths))
-        order = order[lengths[order] > 0]
+        cut = 0
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            stop = start + TEXTS_AT_ONCE
+            rows, lost = self._encode_some(texts[start:stop])
+            out[start:stop] = rows
+            cut += lost
+        if cut:
+            logger.warning("%s reads %s tokens of a text: %d of %d texts were cut", self.name, self.settings.longest_input, cut, len(texts))
+        return out
+
+    def _encode_some(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], int]:
+        """Return the vectors of texts that are tokenised together, and how many of the texts were cut off."""
+        counts = self._pieces.counts(texts)
+        known = np.flatnonzero(counts[:, 0] > counts[:, 1]).tolist()
+        owners: list[int] = []
+        windows: list[Window] = []
+        for place in known:
+            parts = [Window(texts[place], int(counts[place, 0]))]
+            if self._room is not None and parts[0].tokens > self._room and self.settings.long_texts == "windows":
+                parts = self._pieces.windows(texts[place], self._room)
+            owners += [place] * len(parts)
+            windows += parts
+        lengths = np.array([window.tokens for window in windows], dtype=np.int64)
+        cut = len({owners[i] for i in np.flatnonzero(lengths > self._room)}) if self._room is not None else 0
+        sums = np.zeros((len(texts), self.dimensions))
+        order = np.lexsort((np.arange(len(windows)), -lengths))
         start = 0
         while start < len(order):
             batch = order[start : start + self.batch_size]
-            vectors = self._forward([texts[i] for i in batch])
+            vectors = self._forward([windows[i].text for i in batch])
             if vectors is not None:
-                out[batch] = vectors
+                np.add.at(sums, [owners[i] for i in batch], vectors * lengths[batch, None])
                 start += len(batch)
-        return out
+        return _unit(sums), cut
 
-    def _lengths(self, texts: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Return the number of tokens per text, 0 where the model knows none of them."""
-        tokenizer = self._model.tokenizer
-        lengths = np.array([len(text.split()) for text in texts], dtype=np.int64)
-        if callable(tokenizer) and hasattr(tokenizer, "unk_token_id") and len(texts):
-            ids = tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
-            unknown = tokenizer.unk_token_id
-            lengths = np.array([len(found) if any(token != unknown for token in found) else 0 for found in ids], dtype=np.int64)
-        return lengths
-
-    def _forward(self, texts: list[str]) -> Floats | None:
-        """Return the normalised vectors of one batch, or None after the batch size was halved for want of memory."""
+    def _forward(self, texts: list[str]) -> npt.NDArray[np.float64] | None:
+        """Return the unit vectors of one batch, or None after the batch size was halved for want of memory."""
         import torch
 
         try:
-            found = self._model.encode(texts, batch_size=len(texts), convert_to_tensor=True, show_progress_bar=False)
-            vectors = found.float().cpu().numpy().astype(np.float64)
-        except torch.OutOfMemoryError as error:
+            found = self._model.encode(
+                texts, prompt=self.settings.prompt, batch_size=len(texts), convert_to_tensor=True, show_progress_bar=False
+            )
+            vectors = found[:, : self.dimensions].float().cpu().numpy().astype(np.float64)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
             if len(texts) == 1:
                 raise EncoderError(f"{self.device} has too little memory for one text", "", "use device cpu or a smaller model") from error
+            vectors = None
+        if vectors is None:
+            # Outside the handler: the traceback would keep the tensors of the failed pass alive.
             self.batch_size = max(1, len(texts) // 2)
             torch.cuda.empty_cache()
             logger.warning("%s ran out of memory: batch size is now %d", self.device, self.batch_size)
             return None
         if not np.isfinite(vectors).all():
             raise EncoderError(f"{self.name} gave vectors that are not finite", "finite numbers", "use dtype float32")
-        norms = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
-        rows: Floats = (vectors / np.where(norms > 0, norms, 1.0)).astype(np.float32)
-        return rows
+        return _unit(vectors)
+
+    def _measure_room(self) -> int | None:
+        """Return how many tokens of a text the model reads beside the prompt and the special tokens; None for all."""
+        if self.settings.longest_input is None:
+            return None
+        prompt = int(self._pieces.counts([self.settings.prompt])[0, 0])
+        room = self.settings.longest_input - self._pieces.special - prompt
+        if room < 1:
+            raise InputError(
+                f"a prompt of {prompt} tokens for {self.name}", f"fewer than {self.settings.longest_input - self._pieces.special}"
+            )
+        return room
 
 
-def find_model(name: str | Path) -> Path:
-    """Return the folder that holds the model called `name`, downloaded if need be.
-
-    Raises
-    ------
-    EncoderError
-        If there is no such folder, or the model is not in the local cache and the hub does not answer or does not know it.
-    """
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if isinstance(name, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EncoderError(f"no folder {name}", "a folder with a sentence-transformers model")
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    repository = name if "/" in name else f"sentence-transformers/{name}"
-    try:
-        cached = Path(snapshot_download(repository, local_files_only=True))
-        if _has_weights(cached):
-            return cached
-    except LocalEntryNotFoundError:
-        logger.debug("%s is not in the local cache", repository)
-    except HFValidationError as error:
-        raise EncoderError(f"model name {name!r}", "a name such as organisation/model, or a folder") from error
-    if constants.HF_HUB_OFFLINE:
-        raise EncoderError(f"{repository} is not in the local cache and HF_HUB_OFFLINE is set", "", "download it first or give a folder")
-    _probe(f"{constants.ENDPOINT}/api/models/{repository}", repository)
-    try:
-        return Path(snapshot_download(repository, ignore_patterns=_OTHER_RUNTIMES, etag_timeout=PROBE_SECONDS))
-    except (HfHubHTTPError, OSError) as error:
-        raise EncoderError(f"downloading {repository} failed ({error})", "", "try again or give a local folder") from error
+def check_arguments(*, batch_size: int, dtype: str, dimensions: int | None, long_texts: str) -> None:
+    """Raise `InputError` if an argument of an encoder is out of range, before anything is loaded."""
+    check_dtype(dtype)
+    if batch_size < 1:
+        raise InputError(f"batch_size {batch_size}", "1 or more")
+    if dimensions is not None and dimensions < 1:
+        raise InputError(f"dimensions {dimensions}", "1 or more")
+    if long_texts not in LONG_TEXTS:
+        raise InputError(f"long_texts {long_texts!r}", " or ".join(LONG_TEXTS))
 
 
-def _probe(url: str, repository: str) -> None:
-    """Ask the hub once whether it has the model; name resolution has no time limit of its own, hence the thread."""
-    answer: list[str] = []
-
-    def ask() -> None:
-        try:
-            with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as response:  # noqa: S310 - the endpoint is the user's own setting
-                answer.append("" if response.status == 200 else f"answered {response.status}")
-        except urllib.error.HTTPError as error:
-            answer.append(f"answered {error.code}")
-        except (OSError, ValueError) as error:
-            answer.append(f"cannot be reached ({error})")
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    trouble = answer[0] if answer else f"did not answer within {PROBE_SECONDS:g} s"
-    if trouble:
-        raise EncoderError(
-            f"{repository} is not in the local cache and the hub {trouble}", "a cached model, a folder or a connection", "or use 'default'"
-        )
+def _unit(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the rows normalised; zero rows stay zero."""
+    norms = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    found: npt.NDArray[np.float64] = rows / np.where(norms > 0, norms, 1.0)
+    return found
 
 
-def _has_weights(folder: Path) -> bool:
-    return any(path.suffix in _WEIGHTS for path in folder.rglob("*"))
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether `error` is a lack of memory; older paths of torch and cuBLAS raise a plain RuntimeError for it."""
+    import torch
+
+    told = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in told or "CUBLAS_STATUS_ALLOC_FAILED" in told
 
 
-def _load(folder: Path, name: str, device: str, dtype: str) -> Any:  # noqa: ANN401 - sentence-transformers has no types
+def _load(folder: Path, name: str, device: str, dtype: str, *, static_stays: bool) -> Any:  # noqa: ANN401 - the library has no types
     """Return the model of `folder`; nothing is fetched and no code of the model's is run."""
-    if not _has_weights(folder):
+    if not has_weights(folder):
         raise EncoderError(f"no weights in {folder}", "a folder with a sentence-transformers model")
     try:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        settings = {"dtype": getattr(torch, dtype)} if dtype != "float32" else {}
-        model = SentenceTransformer(str(folder), device=device, local_files_only=True, trust_remote_code=False, model_kwargs=settings)
+        precision = getattr(torch, dtype)
+        settings = {"dtype": precision} if dtype != "float32" else {}
+        with _no_bars():
+            model = SentenceTransformer(str(folder), device=device, local_files_only=True, trust_remote_code=False, model_kwargs=settings)
+        if dtype != "float32" and not (static_stays and _is_static(model)):
+            # Modules after the transformer, such as Dense, are loaded in float32.
+            model.to(precision)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError) as error:
         raise EncoderError(f"{name} cannot be loaded ({type(error).__name__}: {error})", "a sentence-transformers model") from error
     return model.eval()
 
 
-def _fingerprint(folder: Path, settings: list[object]) -> str:
-    """Return the digest over every file that defines the model, by relative path, and the settings."""
-    digest = hashlib.sha256(json.dumps(["sentence-transformers", *settings]).encode())
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for every file of weights."""
+    from transformers.utils import logging as bars
+
+    drawn = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            bars.enable_progress_bar()
+
+
+def _is_static(model: Any) -> bool:  # noqa: ANN401 - the library has no types
+    """Say whether the model is a table of token vectors, which gains nothing from half precision."""
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return isinstance(model[0], StaticEmbedding)
+
+
+def _tokenizer(model: Any, name: str) -> PieceTokenizer:  # noqa: ANN401 - the library has no types
+    backend = backend_of(getattr(model, "tokenizer", None))
+    if backend is None:
+        raise EncoderError(f"{name} has a tokenizer that does not tell offsets", "a model with a tokenizer of the `tokenizers` library")
+    return PieceTokenizer(backend)
+
+
+def _configured_name(model: Any) -> str | None:  # noqa: ANN401 - the library has no types
+    config = getattr(getattr(model, "transformers_model", None), "config", None)
+    found = getattr(config, "_name_or_path", None)
+    return found if isinstance(found, str) else None
+
+
+def _longest_input(model: Any) -> int | None:  # noqa: ANN401 - the library has no types
+    """Return the most tokens that the model reads at once, None for any number; lowers the model's own limit to what it can hold."""
+    import torch
+
+    limits = [model.max_seq_length]
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding):
+            # RoBERTa's positions begin after the padding index: 514 rows are 512 positions.
+            limits.append(table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1))
+    if _is_static(model) and (truncation := model.tokenizer.truncation):
+        limits.append(int(truncation["max_length"]))
+    longest = min((limit for limit in limits if limit is not None and limit < UNLIMITED), default=None)
+    if longest is not None and not _is_static(model):
+        model.max_seq_length = int(longest)
+    return None if longest is None else int(longest)
+
+
+def _kept_dimensions(model: Any, wanted: int | None, name: str) -> int:  # noqa: ANN401 - the library has no types
+    sized = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
+    whole = int(sized())
+    if wanted is not None and wanted > whole:
+        raise InputError(f"dimensions {wanted} of {name}, which has {whole}", f"1..{whole}")
+    return wanted or whole
+
+
+def _fingerprint(folder: Path, settings: EncoderSettings) -> str:
+    """Return the digest over every file that defines the model, by relative path, and the settings that move a vector."""
+    stated = [
+        settings.device,
+        settings.dtype,
+        settings.prompt,
+        settings.dimensions,
+        settings.long_texts,
+        settings.longest_input,
+        settings.overlap,
+    ]
+    digest = hashlib.sha256(json.dumps(["sentence-transformers", 2, *stated]).encode())
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         if path.suffix in _DEFINING and path.is_file():
             digest.update(json.dumps([path.relative_to(folder).as_posix(), path.stat().st_size]).encode())

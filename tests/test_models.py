@@ -195,124 +195,14 @@ def test_devices():
         load_encoder("default", batch_size=0)
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory):
-    """A sentence-transformers model of two layers over an invented vocabulary, with fixed weights."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("tiny")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "zorb", "quix", "blan", "##ka", "mirr", "##ol", "tev"]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=24,
-    )
-    base = folder / "base"
-    BertModel(config).save_pretrained(base)
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=24).save_pretrained(base)
-    transformer = Transformer(str(base), max_seq_length=16)
-    model = SentenceTransformer(modules=[transformer, Pooling(16)], device="cpu")
-    model.save(str(folder / "model"))
-    return folder / "model"
+@pytest.mark.parametrize("name", ["default", "hashed"])
+@pytest.mark.parametrize(
+    "given", [{"dtype": "bfloat16"}, {"prompt": "query: "}, {"prompt": ""}, {"dimensions": 64}, {"long_texts": "truncate"}]
+)
+def test_embedded_encoders_refuse_what_has_no_meaning_for_them(name, given):
+    with pytest.raises(InputError, match=f"{next(iter(given))}.*embedded encoder '{name}'"):
+        load_encoder(name, **given)
 
 
-TINY_TEXTS = ["zorb quix", "blanka mirrol tev zorb quix zorb", "", "tev", "unheard-of", "zorb quix", "mirrol " * 40]
-
-
-def test_sentence_transformer_from_a_folder(tiny_model, caplog):
-    encoder = load_encoder(tiny_model, device="cpu", batch_size=2)
-    rows = encoder.encode(TINY_TEXTS)
-    assert isinstance(encoder, Encoder)
-    assert rows.shape == (len(TINY_TEXTS), 16)
-    assert rows.dtype == np.float32
-    norms = np.linalg.norm(rows, axis=1)
-    np.testing.assert_allclose(norms, [1, 1, 0, 1, 0, 1, 1], atol=1e-5)
-    assert "1 of 7 texts were cut" in caplog.text
-    np.testing.assert_allclose(rows[0], rows[5], atol=1e-6)
-    assert abs(float(rows[0] @ rows[3])) < 0.9999
-
-
-def test_sentence_transformer_oracle_one_by_one(tiny_model):
-    from sentence_transformers import SentenceTransformer
-
-    texts = [text for text in TINY_TEXTS if text not in ("", "unheard-of")]
-    plain = SentenceTransformer(str(tiny_model), device="cpu", local_files_only=True)
-    expected = np.stack([plain.encode(text, normalize_embeddings=True) for text in texts])
-    encoder = load_encoder(str(tiny_model), device="cpu", batch_size=3)
-    np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-5)
-    np.testing.assert_allclose(encoder.encode(texts[::-1])[::-1], expected, atol=1e-5)
-    assert encoder.encode([]).shape == (0, 16)
-
-
-def test_sentence_transformer_halves_the_batch_when_memory_runs_out(tiny_model, monkeypatch, caplog):
-    import torch
-
-    encoder = load_encoder(tiny_model, device="cpu", batch_size=4)
-    expected = encoder.encode(TINY_TEXTS)
-    plain = encoder._model.encode
-
-    def narrow(texts, **given):
-        if len(texts) > 1:
-            raise torch.OutOfMemoryError("invented")
-        return plain(texts, **given)
-
-    monkeypatch.setattr(encoder._model, "encode", narrow)
-    np.testing.assert_allclose(encoder.encode(TINY_TEXTS), expected, atol=1e-5)
-    assert encoder.batch_size == 1
-    assert "batch size is now 2" in caplog.text
-    monkeypatch.setattr(encoder._model, "encode", lambda texts, **given: (_ for _ in ()).throw(torch.OutOfMemoryError("invented")))
-    with pytest.raises(EncoderError, match="too little memory"):
-        encoder.encode(["zorb"])
-
-
-def test_sentence_transformer_fingerprint_follows_the_files(tiny_model, tmp_path):
-    import shutil
-
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_model, copy)
-    before = load_encoder(tiny_model, device="cpu").fingerprint
-    assert load_encoder(copy, device="cpu").fingerprint == before
-    weights = next(copy.rglob("*.safetensors"))
-    changed = bytearray(weights.read_bytes())
-    changed[-1] ^= 1
-    weights.write_bytes(changed)
-    assert load_encoder(copy, device="cpu").fingerprint != before
-
-
-def test_models_that_cannot_be_loaded(tmp_path):
-    with pytest.raises(EncoderError, match="no folder"):
-        load_encoder(tmp_path / "none")
-    with pytest.raises(EncoderError, match="no folder"):
-        load_encoder("./none")
-    with pytest.raises(EncoderError, match="no weights"):
-        load_encoder(tmp_path, device="cpu")
-    (tmp_path / "model.safetensors").write_bytes(b"not a model")
-    with pytest.raises(EncoderError, match="cannot be loaded") as caught:
-        load_encoder(tmp_path, device="cpu")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.timeout(60)
-def test_unknown_hub_name_fails_in_one_line_and_does_not_hang(monkeypatch, tmp_path):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    # An address that nobody answers on this machine stands for a network that is down.
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(EncoderError, match="not in the local cache") as caught:
-        load_encoder("nobody/no-such-model", device="cpu")
-    assert "\n" not in str(caught.value)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(EncoderError, match="HF_HUB_OFFLINE"):
-        load_encoder("nobody/no-such-model", device="cpu")
-    with pytest.raises(EncoderError, match="model name"):
-        load_encoder("no body/??", device="cpu")
+def test_hashed_is_a_name_of_its_own():
+    assert load_encoder("hashed").fingerprint == HashedEncoder().fingerprint

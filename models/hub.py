@@ -1,0 +1,87 @@
+"""Where a model lies: a local folder, the local cache, or the hub.
+
+Offline, the libraries below would retry for more than a minute. So the cache is looked at first, then the hub is asked once with a
+limit of `PROBE_SECONDS`, and then there is a plain error; another model is never put in its place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from greyzone.errors import EncoderError
+
+logger = logging.getLogger(__name__)
+
+PROBE_SECONDS = 2.0
+"""Longest wait for the hub's first answer."""
+
+WEIGHTS = (".safetensors", ".bin")
+"""Endings of files that hold weights."""
+
+_OTHER_RUNTIMES = ["*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.gguf", "onnx/*", "openvino/*"]
+
+
+def has_weights(folder: Path) -> bool:
+    """Say whether there is a file of weights anywhere below `folder`."""
+    return any(path.suffix in WEIGHTS for path in folder.rglob("*"))
+
+
+def find_model(name: str | Path) -> Path:
+    """Return the folder that holds the model called `name`, downloaded if need be.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such folder, or the model is not in the local cache and the hub does not answer or does not know it.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if isinstance(name, Path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise EncoderError(f"no folder {name}", "a folder with a sentence-transformers model")
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository = name if "/" in name else f"sentence-transformers/{name}"
+    try:
+        cached = Path(snapshot_download(repository, local_files_only=True))
+        if has_weights(cached):
+            return cached
+    except LocalEntryNotFoundError:
+        logger.debug("%s is not in the local cache", repository)
+    except HFValidationError as error:
+        raise EncoderError(f"model name {name!r}", "a name such as organisation/model, or a folder") from error
+    if constants.HF_HUB_OFFLINE:
+        raise EncoderError(f"{repository} is not in the local cache and HF_HUB_OFFLINE is set", "", "download it first or give a folder")
+    _probe(f"{constants.ENDPOINT}/api/models/{repository}", repository)
+    try:
+        return Path(snapshot_download(repository, ignore_patterns=_OTHER_RUNTIMES, etag_timeout=PROBE_SECONDS))
+    except (HfHubHTTPError, OSError) as error:
+        raise EncoderError(f"downloading {repository} failed ({error})", "", "try again or give a local folder") from error
+
+
+def _probe(url: str, repository: str) -> None:
+    """Ask the hub once whether it has the model; name resolution has no time limit of its own, hence the thread."""
+    answer: list[str] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as response:  # noqa: S310 - the endpoint is the user's own setting
+                answer.append("" if response.status == 200 else f"answered {response.status}")
+        except urllib.error.HTTPError as error:
+            answer.append(f"answered {error.code}")
+        except (OSError, ValueError) as error:
+            answer.append(f"cannot be reached ({error})")
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    trouble = answer[0] if answer else f"did not answer within {PROBE_SECONDS:g} s"
+    if trouble:
+        raise EncoderError(
+            f"{repository} is not in the local cache and the hub {trouble}", "a cached model, a folder or a connection", "or use 'default'"
+        )
