@@ -2,7 +2,9 @@
 
 A cache folder holds ``<encoder fingerprint>/part-<digest>.npz``: the 16-byte BLAKE2b keys of the texts and their vectors as float16.
 Rows are always the float16 values normalised again, fresh or cached, so that what was cached cannot change a result.
-A part is written whole and then renamed, so a run that is killed loses at most one batch.
+A part is written whole and then renamed, so a run that is killed loses at most one part. A slow encoder says how many characters
+take it a few seconds (``part_characters``), and its parts hold no more. Small parts are merged as they gather, so that a cache of
+millions of texts stays a few hundred files; the merged part is there before the small ones go.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,9 @@ from greyzone.records import Encoder, Floats
 logger = logging.getLogger(__name__)
 
 KEY_BYTES = 16
+
+PART_TEXTS = 4096
+"""Most texts of a part, and of what small parts are merged into."""
 
 Halves = npt.NDArray[np.float16]
 
@@ -48,7 +53,7 @@ def embed_texts(
     encoder: Encoder,
     *,
     cache: Path | None = None,
-    batch_size: int = 4096,
+    batch_size: int = PART_TEXTS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Floats:
     """Return one vector per text.
@@ -62,7 +67,7 @@ def embed_texts(
     cache
         Folder of cached vectors; None keeps nothing.
     batch_size
-        Distinct texts per call of the encoder, and per part of the cache.
+        Most distinct texts per call of the encoder, and per part of the cache; fewer where the encoder has ``part_characters``.
     progress
         Called with (distinct texts done, distinct texts) at the start and after each batch.
 
@@ -84,8 +89,8 @@ def embed_texts(
     first: dict[bytes, int] = {}
     for position, key in enumerate(keys):
         first.setdefault(key, position)
-    # Sorted by key, so that the batches do not depend on the order of the rows.
-    ordered = sorted(first)
+    # Sorted, so that the batches do not depend on the order of the rows; by length, so that a part is padded little.
+    ordered = sorted(first, key=lambda key: (-len(texts[first[key]]), key))
     places = {key: place for place, key in enumerate(ordered)}
     halves = np.zeros((len(ordered), encoder.dimensions), dtype=np.float16)
     known = np.zeros(len(ordered), dtype=bool)
@@ -96,17 +101,33 @@ def embed_texts(
     done = len(ordered) - len(missing)
     if progress:
         progress(done, len(ordered))
-    for start in range(0, len(missing), batch_size):
-        batch = missing[start : start + batch_size]
+    store = _Store(folder) if folder is not None else None
+    lengths = np.array([len(texts[first[ordered[place]]]) for place in missing], dtype=np.int64)
+    for start, stop in _parts(lengths, batch_size, getattr(encoder, "part_characters", None)):
+        batch = missing[start:stop]
         batch_keys = [ordered[place] for place in batch]
         halves[batch] = _encode([texts[first[key]] for key in batch_keys], encoder)
-        if folder is not None:
-            _write_part(folder, batch_keys, halves[batch])
+        if store is not None:
+            store.add(batch_keys, halves[batch])
         done += len(batch)
         if progress:
             progress(done, len(ordered))
+    if store is not None:
+        store.merge()
     rows = np.fromiter((places[key] for key in keys), dtype=np.int64, count=len(keys))
     return _unit_rows(halves)[rows]
+
+
+def _parts(lengths: npt.NDArray[np.int64], most: int, characters: int | None) -> Iterator[tuple[int, int]]:
+    """Yield spans of at most `most` texts and, unless a single one has more, at most `characters` characters."""
+    start = 0
+    while start < len(lengths):
+        stop = min(start + most, len(lengths))
+        if characters is not None:
+            fitting = int(np.searchsorted(np.cumsum(lengths[start:stop]), characters, side="right"))
+            stop = start + max(1, min(fitting, stop - start))
+        yield start, stop
+        start = stop
 
 
 def _encode(texts: list[str], encoder: Encoder) -> Halves:
@@ -161,17 +182,47 @@ def _read_part(path: Path, dimensions: int) -> tuple[list[bytes], Halves] | None
     return [row.tobytes() for row in keys], vectors
 
 
-def _write_part(folder: Path, keys: list[bytes], vectors: Halves) -> None:
-    """Write one part under a name made of its keys: to a temporary file, flushed, then renamed."""
+class _Store:
+    """The parts of one run in a cache folder; those that gather are merged.
+
+    Parameters
+    ----------
+    folder
+        Where the parts of one encoder are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._small: list[tuple[Path, list[bytes], Halves]] = []
+
+    def add(self, keys: list[bytes], vectors: Halves) -> None:
+        """Write a part, after merging the earlier ones if they hold `PART_TEXTS` texts together with it."""
+        if sum(len(held) for _, held, _ in self._small) + len(keys) > PART_TEXTS:
+            self.merge()
+        self._small.append((_write_part(self.folder, keys, vectors), keys, vectors))
+
+    def merge(self) -> None:
+        """Write the parts that are not merged yet as one, then remove them."""
+        small, self._small = self._small, []
+        if len(small) < 2:
+            return
+        merged = _write_part(self.folder, [key for _, keys, _ in small for key in keys], np.concatenate([part for _, _, part in small]))
+        for path, _, _ in small:
+            if path != merged:
+                _remove(path)
+
+
+def _write_part(folder: Path, keys: list[bytes], vectors: Halves) -> Path:
+    """Write one part under a name made of its keys: to a temporary file, flushed, then renamed; return where it is."""
     name = f"part-{hashlib.blake2b(b''.join(keys), digest_size=8).hexdigest()}"
-    temporary = folder / f"{name}.{os.getpid()}.tmp"
+    path, temporary = folder / f"{name}.npz", folder / f"{name}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
             np.savez(stream, keys=np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES), vectors=vectors)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(folder / f"{name}.npz")
+        temporary.replace(path)
     except OSError as error:
         if temporary.exists():
             temporary.unlink()
@@ -179,6 +230,7 @@ def _write_part(folder: Path, keys: list[bytes], vectors: Halves) -> None:
         raise StorageError(f"cannot write embeddings to {folder} ({error.strerror or error})", "", remedy) from error
     for stale in folder.glob(f"{name}.*.tmp"):
         _remove(stale)
+    return path
 
 
 def _remove(path: Path) -> None:

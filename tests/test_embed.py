@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -91,10 +94,13 @@ def test_a_stopped_run_loses_at_most_one_batch(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "other shape", "pickle", "not finite"])
-def test_damaged_parts_are_removed_and_made_again(tmp_path, caplog, damage):
+def test_damaged_parts_are_removed_and_made_again(tmp_path, caplog, monkeypatch, damage):
+    monkeypatch.setattr(embed, "PART_TEXTS", 10)
     expected = embed_texts(TEXTS, Counting(), cache=tmp_path, batch_size=10)
     victim = parts(tmp_path)[1]
     raw = bytearray(victim.read_bytes())
+    with np.load(victim) as stored:
+        lost = len(stored["keys"])
     if damage == "truncate":
         victim.write_bytes(raw[: len(raw) // 2])
     elif damage == "flip":
@@ -110,7 +116,7 @@ def test_damaged_parts_are_removed_and_made_again(tmp_path, caplog, damage):
         np.savez(victim, keys=np.zeros((1, 16), np.uint8), vectors=np.full((1, 32), np.nan, np.float16))
     again = Counting()
     assert embed_texts(TEXTS, again, cache=tmp_path, batch_size=10).tobytes() == expected.tobytes()
-    assert len(again.asked) == 10
+    assert len(again.asked) == lost
     assert "damaged" in caplog.text
     last = Counting()
     embed_texts(TEXTS, last, cache=tmp_path)
@@ -157,6 +163,98 @@ def test_progress_and_edges(tmp_path):
     assert embed_texts(["\ud800"], Counting(), cache=tmp_path).shape == (1, 32)
     with pytest.raises(InputError):
         embed_texts(TEXTS, Counting(), batch_size=0)
+
+
+def test_small_parts_are_merged_as_they_gather(tmp_path, monkeypatch):
+    monkeypatch.setattr(embed, "PART_TEXTS", 12)
+    expected = embed_texts(TEXTS, Counting())
+    written = []
+    write = embed._write_part
+    monkeypatch.setattr(embed, "_write_part", lambda folder, keys, vectors: written.append(len(keys)) or write(folder, keys, vectors))
+    assert embed_texts(TEXTS, Counting(), cache=tmp_path, batch_size=5).tobytes() == expected.tobytes()
+    # 37 texts in parts of 5: two make 10, a third would go beyond 12.
+    assert written == [5, 5, 10, 5, 5, 10, 5, 5, 10, 5, 2, 7]
+    assert len(parts(tmp_path)) == 4
+    again = Counting()
+    assert embed_texts(TEXTS, again, cache=tmp_path).tobytes() == expected.tobytes()
+    assert again.asked == []
+
+
+def test_a_slow_encoder_says_how_much_it_takes(tmp_path):
+    class Slow(Counting):
+        part_characters = 60
+
+        def __init__(self):
+            super().__init__()
+            self.sizes = []
+
+        def encode(self, texts):
+            self.sizes.append((len(texts), sum(map(len, texts))))
+            return super().encode(texts)
+
+    slow = Slow()
+    texts = [*TEXTS, "a long text " * 20]
+    assert embed_texts(texts, slow, cache=tmp_path).tobytes() == embed_texts(texts, Counting()).tobytes()
+    assert slow.sizes[0] == (1, 240)
+    assert all(characters <= 60 for _, characters in slow.sizes[1:])
+    assert sum(count for count, _ in slow.sizes) == len(set(texts))
+    assert len(parts(tmp_path)) == 1
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from greyzone.embed import embed_texts
+
+class Slow:
+    fingerprint, dimensions, part_characters = "slow", 4, 80
+
+    def encode(self, texts):
+        time.sleep(0.1)
+        print(len(texts), flush=True)
+        return np.array([[len(text), text.count("1"), text.count("2"), 1] for text in texts], dtype=np.float32)
+
+texts = [f"text number {i:05d}" for i in range(80)]
+np.save(sys.argv[2], embed_texts(texts, Slow(), cache=Path(sys.argv[1])))
+"""
+
+
+def test_kill_9_loses_at_most_one_part(tmp_path):
+    def run(cache, out):
+        return subprocess.Popen([sys.executable, "-c", SLOW, str(cache), str(out)], stdout=subprocess.PIPE, text=True)
+
+    whole = run(tmp_path / "whole", tmp_path / "whole.npy")
+    sizes = [int(line) for line in whole.stdout]
+    assert whole.wait() == 0
+    assert max(sizes) == 4
+    killed = run(tmp_path / "cache", tmp_path / "killed.npy")
+    done = sum(int(killed.stdout.readline()) for _ in range(7))
+    killed.kill()
+    killed.wait()
+    done += sum(map(int, killed.stdout.read().split()))
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed.npy").exists()
+    resumed = run(tmp_path / "cache", tmp_path / "resumed.npy")
+    again = sum(int(line) for line in resumed.stdout)
+    assert resumed.wait() == 0
+    # What was encoded last may not have been written; all before it is kept.
+    assert 80 - done <= again <= 80 - done + max(sizes)
+    assert (tmp_path / "resumed.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+def test_a_run_killed_between_merging_and_removing_keeps_everything(tmp_path, monkeypatch):
+    def killed(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(embed, "_remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            embed_texts(TEXTS, Counting(), cache=tmp_path, batch_size=20)
+    assert len(parts(tmp_path)) == 3
+    again = Counting()
+    assert embed_texts(TEXTS, again, cache=tmp_path).tobytes() == embed_texts(TEXTS, Counting()).tobytes()
+    assert again.asked == []
 
 
 @pytest.mark.parametrize(
