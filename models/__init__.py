@@ -31,6 +31,9 @@ __all__ = [
 EMBEDDED = ("default", "hashed")
 """Names of encoders that come with the package: "default", and "hashed", which knows any script but only spelling."""
 
+LONG_TEXTS = ("windows", "truncate")
+"""What can be done with a text that is longer than a model reads: read all of it in parts, or cut it."""
+
 _HOMES = {
     "EncoderSettings": "greyzone.models.sentence",
     "HashedEncoder": "greyzone.models.hashed",
@@ -72,20 +75,8 @@ def load_encoder(
     InputError
         If an argument is out of range or has no meaning for this encoder.
     """
-    from greyzone.models.device import check_device
-
-    check_device(device)
-    if batch_size < 1:
-        raise InputError(f"batch_size {batch_size}", "1 or more")
+    check_arguments(name, device=device, batch_size=batch_size, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts)
     if str(name) in EMBEDDED:
-        given = {
-            "dtype": (dtype, "auto"),
-            "prompt": (prompt, "auto"),
-            "dimensions": (dimensions, None),
-            "long_texts": (long_texts, "windows"),
-        }
-        if wrong := [f"{key} {value!r}" for key, (value, usual) in given.items() if value != usual]:
-            raise InputError(f"{', '.join(wrong)} for the embedded encoder {str(name)!r}", "a sentence-transformers model", "leave it out")
         from greyzone.models.hashed import HashedEncoder
 
         return HashedEncoder()
@@ -94,6 +85,38 @@ def load_encoder(
     return SentenceTransformerEncoder(
         name, device=device, batch_size=batch_size, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts
     )
+
+
+def check_arguments(
+    name: str | Path,
+    *,
+    device: str = "auto",
+    batch_size: int = 64,
+    dtype: str = "auto",
+    prompt: str = "auto",
+    dimensions: int | None = None,
+    long_texts: str = "windows",
+) -> None:
+    """Raise what `load_encoder` would raise of its arguments alone, without loading anything."""
+    from greyzone.models.device import check_device, check_dtype
+
+    check_device(device)
+    check_dtype(dtype)
+    if batch_size < 1:
+        raise InputError(f"batch_size {batch_size}", "1 or more")
+    if dimensions is not None and dimensions < 1:
+        raise InputError(f"dimensions {dimensions}", "1 or more")
+    if long_texts not in LONG_TEXTS:
+        raise InputError(f"long_texts {long_texts!r}", " or ".join(LONG_TEXTS))
+    if str(name) in EMBEDDED:
+        given = (
+            ("dtype", dtype, "auto"),
+            ("prompt", prompt, "auto"),
+            ("dimensions", dimensions, None),
+            ("long_texts", long_texts, "windows"),
+        )
+        if wrong := [f"{key} {value!r}" for key, value, usual in given if value != usual]:
+            raise InputError(f"{', '.join(wrong)} for the embedded encoder {str(name)!r}", "a sentence-transformers model", "leave it out")
 
 
 def __getattr__(name: str) -> object:

@@ -23,16 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.errors import EncoderError, InputError
-from greyzone.models.device import check_dtype, resolve_device, resolve_dtype
+from greyzone.models import check_arguments
+from greyzone.models.device import resolve_device, resolve_dtype
 from greyzone.models.hub import WEIGHTS, find_model, has_weights
 from greyzone.models.prompts import choose_prompt
 from greyzone.models.windows import OVERLAP, UNLIMITED, PieceTokenizer, Window, backend_of
 from greyzone.records import Floats
 
 logger = logging.getLogger(__name__)
-
-LONG_TEXTS = ("windows", "truncate")
-"""What can be done with a text that is longer than the model reads."""
 
 TEXTS_AT_ONCE = 4096
 """Texts that are tokenised and sorted together, which bounds memory."""
@@ -126,7 +124,9 @@ class SentenceTransformerEncoder:
         dimensions: int | None = None,
         long_texts: str = "windows",
     ) -> None:
-        check_arguments(batch_size=batch_size, dtype=dtype, dimensions=dimensions, long_texts=long_texts)
+        check_arguments(
+            name, device=device, batch_size=batch_size, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts
+        )
         folder = find_model(name)
         self.name = str(name)
         self.device = resolve_device(device)
@@ -269,17 +269,6 @@ class SentenceTransformerEncoder:
                 f"a prompt of {prompt} tokens for {self.name}", f"fewer than {self.settings.longest_input - self._pieces.special}"
             )
         return room
-
-
-def check_arguments(*, batch_size: int, dtype: str, dimensions: int | None, long_texts: str) -> None:
-    """Raise `InputError` if an argument of an encoder is out of range, before anything is loaded."""
-    check_dtype(dtype)
-    if batch_size < 1:
-        raise InputError(f"batch_size {batch_size}", "1 or more")
-    if dimensions is not None and dimensions < 1:
-        raise InputError(f"dimensions {dimensions}", "1 or more")
-    if long_texts not in LONG_TEXTS:
-        raise InputError(f"long_texts {long_texts!r}", " or ".join(LONG_TEXTS))
 
 
 def _unit(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

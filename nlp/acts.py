@@ -5,8 +5,9 @@ No act knows what comes before or after it; `greyzone.pipeline` does.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -22,7 +23,16 @@ from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.engine import map_batches
 from greyzone.errors import InputError
 from greyzone.models import load_encoder
+from greyzone.models.scripts import unknown_scripts
 from greyzone.records import REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
+
+logger = logging.getLogger(__name__)
+
+LEXICAL = ("auto", "on", "off")
+"""Whether the words of the corpus are joined to the embedding."""
+
+ENCODER_OPTIONS = ("dtype", "prompt", "dimensions", "long_texts")
+"""Settings that belong to one encoder: another one begins with their defaults."""
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a stage's name, what is done and what there is to do (None: not known)."""
@@ -40,8 +50,10 @@ class Settings:
         Columns of the documents by field, where the aliases do not find them.
     incident_mapping
         A mapping file for incident tables that greyzone does not know.
-    encoder, device
+    encoder, device, dtype, prompt, dimensions, long_texts
         As for `greyzone.models.load_encoder`.
+    lexical
+        Whether narratives are found with the words of the corpus joined to the embedding: "on", "off", or "auto" by a measured rule.
     doctrine
         A bundled doctrine's name or a file.
     as_of
@@ -60,6 +72,11 @@ class Settings:
     incident_mapping: str | None = None
     encoder: str = "default"
     device: str = "auto"
+    dtype: str = "auto"
+    prompt: str = "auto"
+    dimensions: int | None = None
+    long_texts: str = "windows"
+    lexical: str = "auto"
     doctrine: str = "default"
     as_of: str | None = None
     today: str | None = None
@@ -89,7 +106,15 @@ class Work:
     def encoder(self) -> Encoder:
         """Return the encoder of the settings, loaded once."""
         if self._encoder is None:
-            self._encoder = load_encoder(self.settings.encoder, device=self.settings.device)
+            settings = self.settings
+            self._encoder = load_encoder(
+                settings.encoder,
+                device=settings.device,
+                dtype=settings.dtype,
+                prompt=settings.prompt,
+                dimensions=settings.dimensions,
+                long_texts=settings.long_texts,
+            )
         return self._encoder
 
     @property
@@ -156,12 +181,19 @@ def do_embed(work: Work) -> dict[str, object]:
     texts = embed.document_texts(documents["title"], documents["text"])
     vectors = embed.embed_texts(texts, work.encoder, cache=work.cache, progress=lambda done, total: work.progress("embed", done, total))
     work.case.write_vectors("embeddings", documents["doc_id"].to_pylist(), vectors)
-    unknown = int((~vectors.any(axis=1)).sum()) if len(vectors) else 0
+    scripts = unknown_scripts(work.encoder, texts)
+    if scripts:
+        told = ", ".join(f"{count} in {script}" for script, count in scripts.items())
+        logger.warning(
+            "encoder %s does not know the script of %d of %d texts (%s)", work.settings.encoder, sum(scripts.values()), len(texts), told
+        )
     return {
         "encoder": work.settings.encoder,
+        "encoder_settings": _stated(work.encoder),
         "fingerprint": work.encoder.fingerprint,
         "dimensions": int(vectors.shape[1]),
-        "without_vector": unknown,
+        "without_vector": int((~vectors.any(axis=1)).sum()) if len(vectors) else 0,
+        "unknown_scripts": scripts,
     }
 
 
@@ -273,6 +305,14 @@ def do_report(work: Work) -> dict[str, object]:
     page = report_page.render({name: case.table(name) for name in TABLES if case.has(name)}, case.manifest, doctrine=work.doctrine)
     write_bytes(case.path / "report.html", page.encode())
     return {"bytes": len(page.encode())}
+
+
+def _stated(encoder: Encoder) -> str:
+    """Return the settings of an encoder in one line."""
+    settings = getattr(encoder, "settings", None)
+    if settings is None or not is_dataclass(settings):
+        return "none"
+    return ", ".join(f"{item.name} {getattr(settings, item.name)!r}" for item in fields(settings))
 
 
 def _score_day(case: Case, settings: Settings) -> date:

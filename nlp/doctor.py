@@ -23,6 +23,7 @@ _PACKAGES = (
     "hdbscan",
     "torch",
     "transformers",
+    "tokenizers",
     "sentence-transformers",
     "datasets",
     "duckdb",
@@ -74,7 +75,9 @@ def _accelerator() -> Finding:
     except ImportError as error:
         return Finding("accelerator", "absent", f"torch cannot be imported ({error})")
     if torch.cuda.is_available():
-        return Finding("accelerator", "good", f"CUDA: {torch.cuda.get_device_name()}")
+        from greyzone.models.device import resolve_dtype
+
+        return Finding("accelerator", "good", f"CUDA: {torch.cuda.get_device_name()}, models run in {resolve_dtype('auto', 'cuda:0')}")
     return Finding("accelerator", "absent", "no CUDA device: encoders run on the CPU")
 
 

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from greyzone import acts
-from greyzone.acts import Progress, Settings, Work, parse_day
+from greyzone.acts import ENCODER_OPTIONS, LEXICAL, Progress, Settings, Work, parse_day
 from greyzone.case import Case, digest, fingerprint
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import CaseError, InputError
+from greyzone.models import check_arguments
 from greyzone.records import TABLES
 
 __all__ = ["STAGES", "Settings", "Stage", "advance", "run"]
@@ -144,6 +145,9 @@ def advance(
 
 def _settle(case: Case, changes: dict[str, object]) -> Settings:
     known = case.settings | changes
+    if changes.get("encoder", known.get("encoder")) != case.settings.get("encoder"):
+        # They were chosen for the encoder that goes.
+        known = {name: value for name, value in known.items() if name in changes or name not in ENCODER_OPTIONS}
     known["documents"] = tuple(_paths(known.get("documents") or ()))  # type: ignore[arg-type]
     known["incidents"] = tuple(_paths(known.get("incidents") or ()))  # type: ignore[arg-type]
     if known.get("today") is None:
@@ -153,6 +157,9 @@ def _settle(case: Case, changes: dict[str, object]) -> Settings:
     if not settings.documents:
         raise CaseError(f"case {case.path} has no documents", "at least one file", "start with: greyzone run DOCUMENTS --out FOLDER")
     load_doctrine(settings.doctrine)
+    check_arguments(settings.encoder, device=settings.device, **{name: getattr(settings, name) for name in ENCODER_OPTIONS})
+    if settings.lexical not in LEXICAL:
+        raise InputError(f"lexical {settings.lexical!r}", " or ".join(LEXICAL))
     if settings.as_of is not None:
         parse_day(settings.as_of)
     case.update("settings", asdict(settings))
@@ -220,7 +227,7 @@ STAGES: tuple[Stage, ...] = (
         "narratives",
         ("documents", "copies", "embeddings"),
         ("narratives", "members", "narrative_vectors"),
-        ("min_cluster_size", "doctrine", "seed"),
+        ("min_cluster_size", "lexical", "doctrine", "seed"),
         acts.do_narratives,
     ),
     Stage(

@@ -183,6 +183,12 @@ def test_stix_bundle_with_unknown_types(tmp_path):
         (["--encoder", "./no-such-model"], "no-such-model"),
         (["--doctrine", "no-such-doctrine"], "no-such-doctrine"),
         (["--as-of", "yesterday"], "yesterday"),
+        (["--dimensions", "64"], "dimensions 64 for the embedded encoder 'default'"),
+        (["--prompt", "query: "], "prompt 'query: ' for the embedded encoder"),
+        (["--encoder", "some/model", "--dtype", "int8"], "dtype 'int8'"),
+        (["--encoder", "some/model", "--long-texts", "drop"], "windows or truncate"),
+        (["--device", "tpu"], "tpu"),
+        (["--lexical", "perhaps"], "auto or on or off"),
     ],
 )
 def test_bad_arguments_are_one_clear_line(scenario, tmp_path, arguments, said):

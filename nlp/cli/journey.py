@@ -12,13 +12,18 @@ from greyzone.cli.options import (
     AsOfOption,
     CaseArgument,
     DeviceOption,
+    DimensionsOption,
     DoctrineOption,
     DocumentsArgument,
+    DtypeOption,
     EncoderOption,
     IncidentMappingOption,
     IncidentsOption,
+    LexicalOption,
+    LongTextsOption,
     MapOption,
     OutOption,
+    PromptOption,
     SeedOption,
     SizeOption,
     WorkersOption,
@@ -36,6 +41,11 @@ def run(
     incident_mapping: IncidentMappingOption = None,
     encoder: EncoderOption = None,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    prompt: PromptOption = None,
+    dimensions: DimensionsOption = None,
+    long_texts: LongTextsOption = None,
+    lexical: LexicalOption = None,
     doctrine: DoctrineOption = None,
     as_of: AsOfOption = None,
     min_cluster_size: SizeOption = None,
@@ -51,6 +61,11 @@ def run(
         incident_mapping=None if incident_mapping is None else str(incident_mapping),
         encoder=encoder,
         device=device,
+        dtype=dtype,
+        prompt=prompt,
+        dimensions=dimensions,
+        long_texts=long_texts,
+        lexical=lexical,
         doctrine=doctrine,
         as_of=as_of,
         min_cluster_size=min_cluster_size,
@@ -84,21 +99,30 @@ def collect(documents: DocumentsArgument, out: OutOption, mapping: MapOption = N
     print_notes(out, "collect")
 
 
-def narratives(case: CaseArgument, min_cluster_size: SizeOption = None) -> None:
+def narratives(case: CaseArgument, min_cluster_size: SizeOption = None, lexical: LexicalOption = None) -> None:
     """Cluster the documents of a case into narratives, with labels and exemplars.
 
     Example: greyzone narratives CASE --min-cluster-size 8
     """
-    advance_case(case, changes(min_cluster_size=min_cluster_size), until="narratives")
+    advance_case(case, changes(min_cluster_size=min_cluster_size, lexical=lexical), until="narratives")
     print_notes(case, "narratives")
 
 
-def embed(case: CaseArgument, encoder: EncoderOption = None, device: DeviceOption = None) -> None:
+def embed(
+    case: CaseArgument,
+    encoder: EncoderOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    prompt: PromptOption = None,
+    dimensions: DimensionsOption = None,
+    long_texts: LongTextsOption = None,
+) -> None:
     """Collapse the copies of a case and embed what is left; vectors are cached by content.
 
     Example: greyzone embed CASE --encoder ./my-model --device cuda
     """
-    advance_case(case, changes(encoder=encoder, device=device), until="embed")
+    given = changes(encoder=encoder, device=device, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts)
+    advance_case(case, given, until="embed")
     print_notes(case, "embed")
 
 

@@ -21,8 +21,21 @@ MapOption = Annotated[
     list[str] | None, typer.Option("--map", help="Columns by field: text=content,account=author_id; also encoding=cp1251, day_first=true.")
 ]
 IncidentMappingOption = Annotated[Path | None, typer.Option("--incident-mapping", help="YAML or JSON file that says which column is what.")]
-EncoderOption = Annotated[str | None, typer.Option("--encoder", help="'default', a sentence-transformers folder, or a hub name.")]
+EncoderOption = Annotated[str | None, typer.Option("--encoder", help="'default', 'hashed', a sentence-transformers folder, or a hub name.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")]
+DtypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="auto (bfloat16 or float16 on a GPU, float32 on the CPU), float32, bfloat16, float16.")
+]
+PromptOption = Annotated[
+    str | None, typer.Option("--prompt", help="What the encoder reads before every text; auto takes the model's own, '' none.")
+]
+DimensionsOption = Annotated[int | None, typer.Option("--dimensions", min=1, help="First coordinates to keep of a Matryoshka model.")]
+LongTextsOption = Annotated[
+    str | None, typer.Option("--long-texts", help="windows reads all of a text that is too long for the model; truncate cuts it.")
+]
+LexicalOption = Annotated[
+    str | None, typer.Option("--lexical", help="Join the corpus's own words to the embedding for narratives: auto, on, off.")
+]
 DoctrineOption = Annotated[str | None, typer.Option("--doctrine", help="default, additive, worst-event, or a YAML file of one's own.")]
 AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Day of the impact score; the last document's day if not given.")]
 SizeOption = Annotated[int | None, typer.Option("--min-cluster-size", min=2, help="Fewest documents of a narrative (5 if not given).")]
