@@ -15,8 +15,8 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -163,9 +163,16 @@ def unknown_scripts(encoder: Encoder, texts: Sequence[str]) -> dict[str, int]:
     dict[str, int]
         Texts by ISO 15924 code, most first; empty if every script is known.
     """
+    knows: Callable[[str, Sequence[str]], bool]
+    if (listed := _listed(encoder)) is not None:
+        knows = partial(_lists, listed)
+    elif isinstance(encoder, CountsTokens):
+        knows = partial(_reads, encoder)
+    else:
+        return {}
     names = main_scripts(texts)
     found = Counter(name for name in names if name is not None)
-    unknown = {name for name in found if not _knows(encoder, name, [text for text, its in zip(texts, names, strict=True) if its == name])}
+    unknown = {name for name in found if not knows(name, [text for text, its in zip(texts, names, strict=True) if its == name])}
     return {name: count for name, count in sorted(found.items(), key=lambda item: (-item[1], item[0])) if name in unknown}
 
 
@@ -213,12 +220,21 @@ def _table(codes: tuple[str, ...]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[
     return np.array(firsts, dtype=np.uint32), np.array(lasts, dtype=np.uint32), places
 
 
-def _knows(encoder: Encoder, script: str, texts: Sequence[str]) -> bool:
-    """Say whether `encoder` knows `script`, in which all `texts` are."""
-    if isinstance(encoder, SaysWhatItIs) and isinstance(listed := encoder.metadata.get("scripts"), list | tuple):
-        return script in listed
-    if not isinstance(encoder, CountsTokens):
-        return True
+def _listed(encoder: Encoder) -> set[str] | None:
+    """Return the scripts that the metadata of `encoder` lists, None if it lists none."""
+    scripts = encoder.metadata.get("scripts") if isinstance(encoder, SaysWhatItIs) else None
+    if isinstance(scripts, str):
+        # Metadata of a safetensors file are strings.
+        return set(scripts.replace(",", " ").split())
+    return {str(name) for name in scripts} if isinstance(scripts, list | tuple) else None
+
+
+def _lists(listed: set[str], script: str, texts: Sequence[str]) -> bool:  # noqa: ARG001 - the same form as `_reads`
+    return script in listed
+
+
+def _reads(encoder: CountsTokens, script: str, texts: Sequence[str]) -> bool:
+    """Say whether the tokenizer of `encoder` knows `script`, in which all `texts` are."""
     places = np.linspace(0, len(texts) - 1, min(len(texts), SAMPLE)).astype(int)
     judged = [_letters_alone(texts[place], script) for place in places]
     letters = sum(len(text) - text.count(" ") for text in judged)

@@ -126,10 +126,11 @@ def test_all_texts_are_counted_though_a_sample_is_judged():
     assert unknown_scripts(Letters(), ["Привет"] * 1000 + ["hello there"] * 5) == {"Cyrl": 1000}
 
 
-def test_metadata_says_what_is_known():
+@pytest.mark.parametrize("listed", [["Latn", "Cyrl"], ("Cyrl", "Latn"), "Latn, Cyrl", "Latn Cyrl"])
+def test_metadata_says_what_is_known(listed):
     class Says:
         fingerprint, dimensions = "says", 2
-        metadata = {"scripts": ["Latn", "Cyrl"]}  # noqa: RUF012 - an invented encoder
+        metadata = {"scripts": listed}  # noqa: RUF012 - an invented encoder
 
         def encode(self, texts):
             raise AssertionError
