@@ -169,7 +169,7 @@ def test_word_weight_follows_the_language_of_the_text():
 
 
 def test_fingerprint_follows_the_settings():
-    assert HashedEncoder().fingerprint == HashedEncoder(HashedSettings()).fingerprint == load_encoder().fingerprint
+    assert HashedEncoder().fingerprint == HashedEncoder(HashedSettings()).fingerprint == load_encoder("hashed").fingerprint
     assert HashedEncoder(HashedSettings(sif=1e-2)).fingerprint != HashedEncoder().fingerprint
     assert isinstance(HashedEncoder(), Encoder)
 

@@ -17,19 +17,19 @@ MEASURES = (
         "encoders",
         "greyzone.eval.encoders",
         "Measure encoders: similarity, clustering, retrieval within and across languages, speed and memory.",
-        "greyzone eval encoders --help",
+        "greyzone eval encoders --data ../shared/data -e default -e ./my-model",
     ),
     Forwarded(
         "gate",
         "greyzone.eval.gate",
         "Fail if a measured figure is below its floor (eval/floors.json), on the data sets that are there.",
-        "greyzone eval gate --help",
+        "greyzone eval gate --data ../shared/data",
     ),
     Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",
-        "greyzone eval throughput --help",
+        "greyzone eval throughput --quick",
     ),
 )
 """Measurements that parse their own arguments."""

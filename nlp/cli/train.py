@@ -17,19 +17,19 @@ TRAININGS = (
         "finetune",
         "greyzone.training.finetune",
         "Fine-tune an encoder on pairs, triplets or narrative labels, with mined hard negatives.",
-        "greyzone train finetune --help",
+        "greyzone train finetune --data pairs.tsv --out my-model",
     ),
     Forwarded(
         "multilingual",
         "greyzone.training.multilingual",
         "Teach an encoder further languages from parallel text.",
-        "greyzone train multilingual --help",
+        "greyzone train multilingual --data parallel.tsv --teacher ./my-model --out wider-model",
     ),
     Forwarded(
         "techniques",
         "greyzone.training.techniques",
         "Train a classifier of persuasion techniques or narrative labels, with calibrated thresholds.",
-        "greyzone train techniques --help",
+        "greyzone train techniques --data paragraphs.jsonl --out my-head",
     ),
 )
 """Every training: its name, its module with a ``main(argv)``, what it does, an example."""
