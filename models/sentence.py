@@ -153,6 +153,7 @@ class SentenceTransformerEncoder:
             longest_input=_longest_input(self._model),
         )
         self._room = self._measure_room()
+        self._by_ids = self._static and self._room is None and not words
         self._fingerprint = _fingerprint(folder, self.settings)
 
     @property
@@ -210,16 +211,18 @@ class SentenceTransformerEncoder:
 
     def _encode_some(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], int]:
         """Return the vectors of texts that are tokenised together, and how many of the texts were cut off."""
-        counts = self._pieces.counts(texts)
-        known = np.flatnonzero(counts[:, 0] > counts[:, 1]).tolist()
         owners: list[int] = []
         windows: list[Window] = []
-        for place in known:
-            parts = [Window(texts[place], int(counts[place, 0]))]
+        ids: list[list[int]] = []
+        for place, encoding in enumerate(self._pieces.encode(texts)):
+            if encoding.ids.count(self._pieces.unknown) == len(encoding.ids):
+                continue
+            parts = [Window(texts[place], len(encoding.ids))]
             if self._room is not None and parts[0].tokens > self._room and self.settings.long_texts == "windows":
                 parts = self._pieces.windows(texts[place], self._room)
             owners += [place] * len(parts)
             windows += parts
+            ids.append(encoding.ids)
         lengths = np.array([window.tokens for window in windows], dtype=np.int64)
         cut = len({owners[i] for i in np.flatnonzero(lengths > self._room)}) if self._room is not None else 0
         sums = np.zeros((len(texts), self.dimensions))
@@ -227,20 +230,18 @@ class SentenceTransformerEncoder:
         start = 0
         while start < len(order):
             batch = order[start : start + self.batch_size]
-            vectors = self._forward([windows[i].text for i in batch])
+            vectors = self._forward([windows[i].text for i in batch], [ids[i] for i in batch] if self._by_ids else None)
             if vectors is not None:
                 np.add.at(sums, [owners[i] for i in batch], vectors * lengths[batch, None])
                 start += len(batch)
         return _unit(sums), cut
 
-    def _forward(self, texts: list[str]) -> npt.NDArray[np.float64] | None:
+    def _forward(self, texts: list[str], ids: list[list[int]] | None) -> npt.NDArray[np.float64] | None:
         """Return the unit vectors of one batch, or None after the batch size was halved for want of memory."""
         import torch
 
         try:
-            found = self._model.encode(
-                texts, prompt=self.settings.prompt, batch_size=len(texts), convert_to_tensor=True, show_progress_bar=False
-            )
+            found = self._looked_up(ids) if ids is not None else self._run(texts)
             vectors = found[:, : self.dimensions].float().cpu().numpy().astype(np.float64)
         except RuntimeError as error:
             if not _is_out_of_memory(error):
@@ -257,6 +258,24 @@ class SentenceTransformerEncoder:
         if not np.isfinite(vectors).all():
             raise EncoderError(f"{self.name} gave vectors that are not finite", "finite numbers", "use dtype float32")
         return _unit(vectors)
+
+    def _run(self, texts: list[str]) -> Any:  # noqa: ANN401 - a tensor
+        """Return what the model makes of the texts, tokenising them itself."""
+        return self._model.encode(
+            texts, prompt=self.settings.prompt, batch_size=len(texts), convert_to_tensor=True, show_progress_bar=False
+        )
+
+    def _looked_up(self, ids: list[list[int]]) -> Any:  # noqa: ANN401 - a tensor
+        """Return what a table of token vectors makes of tokens, so that texts are not tokenised twice."""
+        import torch
+
+        starts = np.cumsum([0, *(len(tokens) for tokens in ids[:-1])])
+        features = {
+            "input_ids": torch.tensor([token for tokens in ids for token in tokens], dtype=torch.long, device=self.device),
+            "offsets": torch.from_numpy(starts).to(self.device),
+        }
+        with torch.inference_mode():
+            return self._model(features)["sentence_embedding"]
 
     def _measure_room(self) -> int | None:
         """Return how many tokens of a text the model reads beside the prompt and the special tokens; None for all."""

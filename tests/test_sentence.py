@@ -284,6 +284,16 @@ def test_static_model_oracle(static_model):
     np.testing.assert_allclose(half, found[1][:3] / np.linalg.norm(found[1][:3]), atol=1e-5)
 
 
+def test_looking_tokens_up_is_what_the_model_does_itself(static_model):
+    from sentence_transformers import SentenceTransformer
+
+    plain = SentenceTransformer(str(static_model[0]), device="cpu", local_files_only=True)
+    texts = ["zorb quix", "blanka tev strange", "tev", "quix " * 30]
+    for prompt in ("", "zorb "):
+        encoder = load_encoder(static_model[0], device="cpu", prompt=prompt, batch_size=3)
+        np.testing.assert_allclose(encoder.encode(texts), plain.encode(texts, prompt=prompt), atol=1e-6)
+
+
 def test_a_limit_within_a_static_tokenizer_is_met_by_windows(static_model, tmp_path):
     from tokenizers import Tokenizer
 
