@@ -184,10 +184,6 @@ def test_stix_bundle_with_unknown_types(tmp_path):
         (["--doctrine", "no-such-doctrine"], "no-such-doctrine"),
         (["--as-of", "yesterday"], "yesterday"),
         (["--dimensions", "64"], "dimensions 64 for the embedded encoder 'default'"),
-        (["--prompt", "query: "], "prompt 'query: ' for the embedded encoder"),
-        (["--encoder", "some/model", "--dtype", "int8"], "dtype 'int8'"),
-        (["--encoder", "some/model", "--long-texts", "drop"], "windows or truncate"),
-        (["--device", "tpu"], "tpu"),
         (["--lexical", "perhaps"], "auto or on or off"),
     ],
 )

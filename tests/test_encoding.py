@@ -99,3 +99,19 @@ def test_cases_of_before_these_settings_still_open(documents, tmp_path):
     advance(folder, {"min_cluster_size": 3}, until="embed")
     assert prints(folder) == before
     assert Case(folder).settings["long_texts"] == "windows"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"prompt": "query: "}, "prompt 'query: ' for the embedded encoder 'default'"),
+        ({"encoder": "some/model", "dtype": "int8"}, "dtype 'int8'"),
+        ({"encoder": "some/model", "long_texts": "drop"}, "windows or truncate"),
+        ({"encoder": "some/model", "dimensions": 0}, "dimensions 0"),
+        ({"device": "tpu"}, "device 'tpu'"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_read(documents, tmp_path, wrong, said):
+    with pytest.raises(InputError, match=said):
+        run(documents, out=tmp_path / "case", settings=Settings(today=TODAY, **wrong))
+    assert not list((tmp_path / "case").glob("*.parquet"))
