@@ -1,4 +1,4 @@
-"""The contrastive loss of `greyzone.training.finetune`.
+"""The losses of `greyzone.training.finetune` (InfoNCE) and `greyzone.training.multilingual` (nearness to given vectors).
 
 InfoNCE over the batch in both directions (van den Oord et al. 2018; "MultipleNegativesRanking" of Henderson et al. 2017): with unit
 vectors a_i, p_i and scale s, the mean of ``-log softmax(s a_i . p_j)[i]`` over anchors and of ``-log softmax(s p_i . a_j)[i]`` over
@@ -10,6 +10,8 @@ its positive is left out of the softmax, whatever the batch is made of.
 from __future__ import annotations
 
 from typing import Any
+
+from greyzone.records import Floats
 
 NO_TEXT = -1
 """Group of the empty text that fills up a row with fewer negatives than others."""
@@ -50,3 +52,38 @@ def ranking_loss(model: Any, *, scale: float) -> Any:  # noqa: ANN401 - torch mo
         return found.masked_fill(barred, -torch.inf)
 
     return RankingLoss()
+
+
+def target_loss(model: Any, targets: Floats, *, cosine: bool) -> Any:  # noqa: ANN401 - torch module of an untyped model
+    """Return the loss that draws every text column towards ``targets[label]``, called with features and (n,) labels.
+
+    Parameters
+    ----------
+    model
+        A SentenceTransformer.
+    targets
+        (m, d) float32 unit rows.
+    cosine
+        One minus the cosine; otherwise the mean square of the difference, the vector as the model gives it.
+    """
+    import torch
+    from torch.nn import functional
+
+    class TargetLoss(torch.nn.Module):
+        targets: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            self.register_buffer("targets", torch.from_numpy(targets), persistent=False)
+
+        def forward(self, features: list[dict[str, Any]], labels: torch.Tensor) -> torch.Tensor:
+            wanted = self.targets[labels]
+            parts = []
+            for column in features:
+                found = self.model(dict(column))["sentence_embedding"].float()
+                near = functional.cosine_similarity(found, wanted, dim=-1)
+                parts.append((1 - near).mean() if cosine else functional.mse_loss(found, wanted))
+            return torch.stack(parts).mean()
+
+    return TargetLoss()

@@ -17,8 +17,10 @@ import hashlib
 import json
 import lzma
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -165,7 +167,7 @@ def split(examples: Examples, share: float, *, seed: int = 0) -> tuple[Examples,
     smallest: dict[int, str] = {}
     for text, group in zip(examples.texts, examples.groups.tolist(), strict=True):
         smallest[group] = min(text, smallest.get(group, text))
-    held = {group for group, text in smallest.items() if _fraction(f"{seed}\t{text}") < share}
+    held = {group for group, text in smallest.items() if hash_fraction(f"{seed}\t{text}") < share}
     away = np.array([group in held for group in examples.groups.tolist()], dtype=np.bool_)
     parts = [_part(examples, ~away), _part(examples, away)]
     if share > 0 and not all(len(part) for part in parts):
@@ -199,13 +201,26 @@ def read_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     elif inner.suffix == ".parquet" and inner == path:
         yield from enumerate(_parquet(path), 1)
     elif inner.suffix in _TABLES or inner.suffix in _LINES:
-        try:
-            with _open(path) as stream:
-                yield from _table(stream, path, _TABLES[inner.suffix]) if inner.suffix in _TABLES else _lines(stream, path)
-        except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, csv.Error) as error:
-            raise InputError(f"cannot read {path} ({error})", f"{inner.suffix[1:]} in UTF-8") from error
+        with open_text(path) as stream:
+            yield from _table(stream, path, _TABLES[inner.suffix]) if inner.suffix in _TABLES else _lines(stream, path)
     else:
         raise InputError(f"{path.name}", ".jsonl, .csv, .tsv (also .gz or .xz), .parquet or a folder of save_to_disk")
+
+
+def hash_fraction(text: str) -> float:
+    """Return a number in [0, 1) that is the hash of `text`."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest()) / (1 << 56)
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """Open a text file, plain or packed as .gz or .xz; what goes wrong in reading is an `InputError` that names the file."""
+    opened: Any = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            yield stream
+    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error, csv.Error) as error:
+        raise InputError(f"cannot read {path} ({error})", "text in UTF-8, packed as its name says") from error
 
 
 def _read(path: Path, kind: str, named: Mapping[str, str], rows: _Rows, origin: int) -> tuple[int, Counter[str], str]:
@@ -310,7 +325,7 @@ def _of_labels(rows: _Rows, reports: list[tuple[str, str, int, Counter[str]]], s
         if len(found) < 2:
             reports[origins[found[0]]][3]["label with one text"] += 1
             continue
-        drawn = sorted(found, key=lambda text: _fraction(f"{seed}\t{label}\t{text}"))
+        drawn = sorted(found, key=lambda text: hash_fraction(f"{seed}\t{label}\t{text}"))
         first = len(texts)
         texts += drawn
         anchors += range(first, len(texts))
@@ -355,19 +370,6 @@ def _part(examples: Examples, inside: npt.NDArray[np.bool_]) -> Examples:
         scores=examples.scores[rows],
         groups=np.unique(examples.groups[used], return_inverse=True)[1].astype(np.int64) if len(used) else used,
     )
-
-
-def _fraction(text: str) -> float:
-    """Return a number in [0, 1) that is the hash of `text`."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest()) / (1 << 56)
-
-
-def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    if path.suffix == ".xz":
-        return lzma.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open("r", encoding="utf-8-sig", newline="")
 
 
 def _lines(stream: TextIO, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
