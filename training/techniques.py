@@ -99,8 +99,8 @@ class TechniquesSettings(RunSettings):
     cross_validate: int = 0
     head: str = "static"
     base: str = "default"
-    share: float = 0.5
-    strength: float = 2.0
+    share: float = 0.6
+    strength: float = 4.0
     balance: float = 0.0
     loss: str = "bce"
     objective: str = "macro"
