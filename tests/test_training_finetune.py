@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from greyzone.errors import EncoderError, InputError
 from greyzone.models import load_encoder
 from greyzone.training.finetune import FinetuneSettings, finetune, main
+from greyzone.training.growth import grow
 from greyzone.training.options import parser_of, settings_of
 from greyzone.training.pairs import read_examples, split
 from greyzone.training.trainer import MARKER, tired
@@ -57,7 +58,7 @@ def static_model(tmp_path_factory):
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     words = ["[UNK]", *WORDS, *(f"w{number}" for number in range(64))]
-    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     weights = np.random.default_rng(0).normal(size=(len(words), 16)).astype(np.float32)
     folder = tmp_path_factory.mktemp("models") / "static"
@@ -339,6 +340,63 @@ def test_labelled_texts_and_a_transformer(tmp_path, tiny_bert):
     assert load_encoder(str(tmp_path / "out"), device="cpu").encode(["dam w1"]).shape == (1, 16)
 
 
+def static(pieces, rows):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordPiece({piece: place for place, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    weights = np.array(rows, dtype=np.float32)
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights), Normalize()], device="cpu")
+
+
+def test_golden_growth():
+    """The word "aab" was cut into a ##a ##b; as one piece it has the sum of their rows and so the same vector. "где" was unknown."""
+    model = static(["[UNK]", "a", "##a", "##b", "c"], [[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3], [5, 5, 0]])
+    texts = ["aab c", "AAB aab", "где c", "где"]
+    before = model.encode(["aab", "c", "где"])
+    found = grow(model, texts, learn=40, surface=0.0, seed=0)
+    vocabulary = model[0].tokenizer.get_vocab()
+    assert {"aab", "где"} <= set(vocabulary)
+    assert len(vocabulary) == 5 + found.pieces
+    rows = model[0].embedding.weight.detach().numpy()
+    assert rows[vocabulary["aab"]].tolist() == [1, 2, 3]
+    after = model.encode(["aab", "c", "где"])
+    np.testing.assert_allclose(after[:2], before[:2], atol=1e-6)
+    assert not before[2].any()
+    assert np.linalg.norm(after[2]) == pytest.approx(1, abs=1e-5)
+    assert (found.unknown_before, found.unknown_after) == (pytest.approx(2 / 13, abs=1e-5), 0)
+
+
+def test_surface_brings_texts_that_share_a_rare_word_together():
+    rows = np.random.default_rng(0).normal(size=(12, 512)) * 0.01 + np.ones(512)
+    pieces = ["[UNK]", *"abcdefghijk"]
+    rows[0] = 0
+    texts = ["a b", "a c", "a d", "a e", "a f"]
+    model = static(pieces, rows)
+    plain = model.encode(["a b g", "h i b", "h i j"])
+    grow(model, texts, learn=0, surface=2.0, seed=1)
+    turned = model.encode(["a b g", "h i b", "h i j"])
+    assert abs(plain[0] @ plain[1] - plain[0] @ plain[2]) < 0.01
+    assert turned[0] @ turned[1] > turned[0] @ turned[2] + 0.05
+    again = static(pieces, rows)
+    grow(again, texts, learn=0, surface=2.0, seed=1)
+    assert again.encode(["a b g"]).tobytes() == turned[:1].tobytes()
+
+
+def test_only_word_pieces_can_be_grown(tmp_path, data, tiny_bert):
+    from tokenizers import Tokenizer, models
+
+    model = static(["[UNK]"], [[0.0]])
+    model[0].tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    with pytest.raises(InputError, match="WordLevel"):
+        grow(model, ["a"], learn=10, surface=0.0, seed=0)
+    with pytest.raises(InputError, match="a static model"):
+        finetune(chosen(tmp_path, data, tiny_bert, learn_pieces=10))
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -352,6 +410,8 @@ def test_labelled_texts_and_a_transformer(tmp_path, tiny_bert):
         {"keep": 1.0},
         {"scale": 0.0},
         {"hard_negatives": -1},
+        {"learn_pieces": -1},
+        {"surface": -0.5},
         {"matryoshka": (32,)},
         {"max_tokens": 64},
         {"kind": "poems"},
@@ -414,20 +474,20 @@ finetune({settings_code})
 @pytest.mark.parametrize(("base", "where", "from_step"), [("static", "after", 6), ("bert", "before", 4)])
 def test_killed_run_ends_with_the_same_bytes(tmp_path, data, static_model, tiny_bert, base, where, from_step):
     """A kill behind the checkpoint of step 6, in the middle of an epoch, or before that checkpoint is whole."""
-    model = static_model if base == "static" else tiny_bert
-    settings = chosen(tmp_path, data, model, epochs=3, checkpoint_steps=2, patience=9, learning_rate=0.01, hard_negatives=1)
+    model, more = (
+        (static_model, {"hard_negatives": 1, "learn_pieces": 60, "surface": 0.5}) if base == "static" else (tiny_bert, {"keep": 0.1})
+    )
+    settings = chosen(tmp_path, data, model, epochs=3, checkpoint_steps=2, patience=9, learning_rate=0.01, **more)
     run_until_killed(repr(settings), 6, where)
     work = tmp_path / "out.run"
     assert not (tmp_path / "out").exists()
     assert (work / "checkpoints" / "checkpoint-6" / MARKER).exists() == (where == "after")
     with pytest.raises(InputError, match=r"begun with another settings\.scale"):
-        finetune(chosen(tmp_path, data, model, epochs=3, checkpoint_steps=2, patience=9, learning_rate=0.01, hard_negatives=1, scale=5.0))
+        finetune(chosen(tmp_path, data, model, epochs=3, checkpoint_steps=2, patience=9, learning_rate=0.01, **more, scale=5.0))
     resumed = finetune(settings)
     assert resumed.trained.resumed_from == from_step
     (tmp_path / "whole").mkdir()
-    whole = finetune(
-        chosen(tmp_path / "whole", data, model, epochs=3, checkpoint_steps=2, patience=9, learning_rate=0.01, hard_negatives=1)
-    )
+    whole = finetune(chosen(tmp_path / "whole", data, model, epochs=3, checkpoint_steps=2, patience=9, learning_rate=0.01, **more))
     assert whole.trained.resumed_from is None
     assert whole.trained.history == resumed.trained.history
     assert weights(tmp_path / "out") == weights(tmp_path / "whole" / "out")

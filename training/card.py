@@ -54,6 +54,7 @@ def card(what: str, settings: RunSettings, record: Mapping[str, Any]) -> str:
         f"Kept: step {record['trained']['best_step']} of {record['trained']['steps']}"
         + (", the best by validation." if record["trained"]["history"] else ", the last (no validation)."),
         "",
+        *_growth(record.get("growth", {})),
         "## Data",
         "",
         "| part | file | SHA-256 | rows read | used | left out |",
@@ -98,3 +99,10 @@ def _data(part: str, sources: list[Mapping[str, Any]]) -> list[str]:
         + " |"
         for source in sources
     ]
+
+
+def _growth(growth: Mapping[str, Any]) -> list[str]:
+    if not growth:
+        return []
+    known = f"unknown pieces of the training texts: {growth['unknown_before']:.1%} before, {growth['unknown_after']:.1%} after"
+    return [f"Vocabulary: {growth['pieces']} pieces added; {known}.", ""]

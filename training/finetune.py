@@ -30,6 +30,7 @@ from greyzone.errors import InputError
 from greyzone.eval.retrieval import spearman
 from greyzone.records import Floats
 from greyzone.training.card import card
+from greyzone.training.growth import Growth, grow
 from greyzone.training.losses import NO_TEXT, ranking_loss
 from greyzone.training.mining import MiningSettings, mine_hard_negatives, reciprocal_ranks
 from greyzone.training.options import named, run_command
@@ -65,6 +66,10 @@ class FinetuneSettings(RunSettings):
         Lengths that a vector may be cut to, the model's own among them; none trains the whole length only.
     keep
         Share of the start weights in the result, 0 to 1.
+    learn_pieces
+        Size of the vocabulary learnt from the training texts; what a static model lacks of it is added. 0 adds nothing.
+    surface
+        Weight of a direction of its own for each piece of a static model, so that texts that share rare words meet; 0 gives none.
     """
 
     data: tuple[Path, ...]
@@ -78,6 +83,8 @@ class FinetuneSettings(RunSettings):
     absolute: float = 0.0
     matryoshka: tuple[int, ...] = ()
     keep: float = 0.0
+    learn_pieces: int = 0
+    surface: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,8 @@ class FinetuneResult:
         What was trained on: kind of data, rows, and groups (claims, labels).
     validation, test
         ``{figure: [before, after]}`` on held-back groups and on the test files; empty where there are none.
+    growth
+        Pieces added and the share of unknown ones before and after, where a static model was grown.
     mined
         What became of the (query, candidate) pairs in mining.
     trained
@@ -106,6 +115,7 @@ class FinetuneResult:
     groups: int
     validation: dict[str, list[float]]
     test: dict[str, list[float]]
+    growth: Growth | None
     mined: dict[str, int]
     trained: Trained
     seconds: float
@@ -134,6 +144,7 @@ def finetune(settings: FinetuneSettings) -> FinetuneResult:
     facts = {"base": start.fingerprint, "data": [source.sha256 for source in examples.sources]}
     folder = begin(settings, facts)
     before = _figures(start.model, held, tested, rows)
+    growth = _grow(start, rows, settings)
     mined: dict[str, int] = {}
     if settings.hard_negatives and rows.kind != "scored":
         rows, mined = with_hard_negatives(rows, encode(start.model, rows.texts), settings)
@@ -157,6 +168,7 @@ def finetune(settings: FinetuneSettings) -> FinetuneResult:
         "rows": {"training": len(rows), "validation": len(held), "groups": n_groups},
         "settings": {name: value for name, value in asdict(settings).items() if name not in {"out", "device"}},
         "figures": joined,
+        "growth": asdict(growth) if growth else {},
         "mined": mined,
         "trained": {name: value for name, value in asdict(trained).items() if name != "resumed_from"},
     }
@@ -168,6 +180,7 @@ def finetune(settings: FinetuneSettings) -> FinetuneResult:
         groups=n_groups,
         validation=joined.get("validation", {}),
         test=joined.get("test", {}),
+        growth=growth,
         mined=mined,
         trained=trained,
         seconds=round(time.monotonic() - started, 1),
@@ -217,15 +230,28 @@ def _check(settings: FinetuneSettings) -> None:
         raise InputError(f"hard_negatives {settings.hard_negatives}", "0 or more")
     if not 0 <= settings.keep < 1:
         raise InputError(f"keep {settings.keep:g}", "0 up to but not 1")
+    if settings.learn_pieces < 0 or not 0 <= settings.surface <= 100:
+        raise InputError(f"learn_pieces {settings.learn_pieces}, surface {settings.surface:g}", "0 or more, surface at most 100")
 
 
 def _check_lengths(settings: FinetuneSettings, start: Start, rows: Examples) -> None:
     dimensions = start.dimensions
+    if (settings.learn_pieces or settings.surface) and not start.static:
+        raise InputError(f"learn_pieces or surface for {start.name}", "a static model", "a transformer has its own vocabulary")
     if any(not 1 <= length <= dimensions for length in settings.matryoshka):
         raise InputError(f"matryoshka {' '.join(map(str, settings.matryoshka))}", f"lengths up to the model's {dimensions}")
     if settings.matryoshka and 1 + rows.negatives.shape[1] + settings.hard_negatives == dimensions:
         # MatryoshkaLoss would take labels of this width for target vectors and cut them.
         raise InputError(f"{dimensions - 1} negatives a row for vectors of {dimensions}", "another number of negatives")
+
+
+def _grow(start: Start, rows: Examples, settings: FinetuneSettings) -> Growth | None:
+    """Grow a static model by the training texts, if that is wanted."""
+    if not settings.learn_pieces and not settings.surface:
+        return None
+    used = np.unique(np.concatenate([rows.anchors, rows.positives]))
+    texts = [rows.texts[place] for place in used]
+    return grow(start.model, texts, learn=settings.learn_pieces, surface=settings.surface, seed=settings.seed)
 
 
 def _columns(rows: Examples) -> dict[str, list[Any]]:
