@@ -58,6 +58,7 @@ def measure_encoders(
     *,
     chosen: Sequence[str] = (),
     quick: bool = False,
+    clustering: bool = True,
     device: str = "auto",
     batch_size: int = 64,
     dtype: str = "auto",
@@ -76,6 +77,8 @@ def measure_encoders(
         Names of sets, `SPEED` among them; all if empty.
     quick
         Thin the sets; see `greyzone.eval.tasks`.
+    clustering
+        Also cluster the clustering sets, which takes most of the time there.
     device, batch_size, dtype, cache
         As for `open_rival`. Speed is always taken on one core, without the cache.
     report
@@ -107,7 +110,7 @@ def measure_encoders(
                 figures = speed_figures(footprint(rival.name, speed_texts(folder), batch=is_batch(rival.name)))
                 digests: dict[str, str] = {}
             else:
-                figures = measure(name, folder, rival.embed, quick=quick)
+                figures = measure(name, folder, rival.embed, quick=quick, clustering=clustering)
                 digests = sets.digests(folder, name)
             results.append(SetResult(rival.name, rival.fingerprint, name, digests, quick, tuple(figures)))
             if report:
@@ -211,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--set", action="append", metavar="SET", help=f"one of {', '.join(sets.SOURCES)}, {SPEED}; several times (all)")
     parser.add_argument("--quick", action="store_true", help="thin the sets: a look in a minute, not for comparison")
+    parser.add_argument("--no-clustering", action="store_true", help="no k-means and no linkage, which take most of the time of four sets")
     parser.add_argument("--details", action="store_true", help="show every figure, such as each language")
     parser.add_argument("--json", action="store_true", help="one line of JSON an encoder and set, with every figure")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -225,6 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             given.encoder or DEFAULT_ENCODERS,
             chosen=given.set or (),
             quick=given.quick,
+            clustering=not given.no_clustering,
             device=given.device,
             batch_size=given.batch_size,
             dtype=given.dtype,

@@ -400,6 +400,9 @@ def test_table_and_json(folder, capsys):
     assert rows[0]["sha256"] == {"uci_news_aggregator_6k.jsonl.gz": digest}
     assert rows[0]["quick"] is True
     assert rows[0]["figures"]["pair AP"] == pytest.approx(1)
+    assert "AMI k-means" in rows[0]["figures"]
+    assert encoders.main([*arguments, "--json", "--no-clustering"]) == 0
+    assert "AMI k-means" not in json.loads(capsys.readouterr().out.splitlines()[0])["figures"]
 
 
 def test_absent_sets_are_named(folder, capsys):
