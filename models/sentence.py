@@ -4,7 +4,7 @@ Texts are sorted by length, so that a batch is padded little. What is longer tha
 (`greyzone.models.windows`). The vector of a text is the mean of its windows' unit vectors, weighted by their tokens, normalised; with
 `dimensions`, the first so many coordinates of each, normalised again (Matryoshka; Kusupati et al., NeurIPS 2022).
 
-Padding makes the last bits of float32 depend on the neighbours in a batch. `greyzone.embed` rounds to float16, which hides that but
+Padding makes the last bits of float32 depend on the neighbours in a batch. `greyzone.models.cached` rounds to float16, which hides that but
 for values on the edge of two steps.
 """
 
@@ -168,7 +168,7 @@ class SentenceTransformerEncoder:
 
     @property
     def part_characters(self) -> int:
-        """Characters that take about `PART_SECONDS` here, by the size of the model; `greyzone.embed` stores so much at a time."""
+        """Characters that take about `PART_SECONDS` here, by the size of the model; `greyzone.models.cached` stores so much at a time."""
         import torch
 
         tables = {id(module.weight) for module in self._model.modules() if isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag)}

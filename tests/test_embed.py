@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greyzone import embed
 from greyzone.embed import document_text, document_texts, embed_texts
 from greyzone.errors import EncoderError, InputError, StorageError
-from greyzone.models import HashedEncoder, HashedSettings
+from greyzone.models import HashedEncoder, HashedSettings, cached
 
 TEXTS = [f"report {i % 7} about event {i % 5}" for i in range(50)] + ["", "電力 网"]
 
@@ -95,7 +94,7 @@ def test_a_stopped_run_loses_at_most_one_batch(tmp_path):
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "other shape", "pickle", "not finite"])
 def test_damaged_parts_are_removed_and_made_again(tmp_path, caplog, monkeypatch, damage):
-    monkeypatch.setattr(embed, "PART_TEXTS", 10)
+    monkeypatch.setattr(cached, "PART_TEXTS", 10)
     expected = embed_texts(TEXTS, Counting(), cache=tmp_path, batch_size=10)
     victim = parts(tmp_path)[1]
     raw = bytearray(victim.read_bytes())
@@ -134,7 +133,7 @@ def test_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(embed.os, "fsync", full)
+    monkeypatch.setattr(cached.os, "fsync", full)
     with pytest.raises(StorageError, match="free some space") as caught:
         embed_texts(TEXTS, Counting(), cache=tmp_path)
     assert "\n" not in str(caught.value)
@@ -166,11 +165,11 @@ def test_progress_and_edges(tmp_path):
 
 
 def test_small_parts_are_merged_as_they_gather(tmp_path, monkeypatch):
-    monkeypatch.setattr(embed, "PART_TEXTS", 12)
+    monkeypatch.setattr(cached, "PART_TEXTS", 12)
     expected = embed_texts(TEXTS, Counting())
     written = []
-    write = embed._write_part
-    monkeypatch.setattr(embed, "_write_part", lambda folder, keys, vectors: written.append(len(keys)) or write(folder, keys, vectors))
+    write = cached._write_part
+    monkeypatch.setattr(cached, "_write_part", lambda folder, keys, vectors: written.append(len(keys)) or write(folder, keys, vectors))
     assert embed_texts(TEXTS, Counting(), cache=tmp_path, batch_size=5).tobytes() == expected.tobytes()
     # 37 texts in parts of 5: two make 10, a third would go beyond 12.
     assert written == [5, 5, 10, 5, 5, 10, 5, 5, 10, 5, 2, 7]
@@ -248,7 +247,7 @@ def test_a_run_killed_between_merging_and_removing_keeps_everything(tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(embed, "_remove", killed)
+        patched.setattr(cached, "_remove", killed)
         with pytest.raises(KeyboardInterrupt):
             embed_texts(TEXTS, Counting(), cache=tmp_path, batch_size=20)
     assert len(parts(tmp_path)) == 3
