@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from greyzone.errors import EncoderError, InputError
 from greyzone.models import load_encoder
 from greyzone.training.finetune import FinetuneSettings, finetune, main
-from greyzone.training.growth import grow
+from greyzone.training.growth import grow, learn_pieces
 from greyzone.training.options import parser_of, settings_of
 from greyzone.training.pairs import read_examples, split
 from greyzone.training.trainer import MARKER, tired
@@ -368,6 +368,37 @@ def test_golden_growth():
     assert not before[2].any()
     assert np.linalg.norm(after[2]) == pytest.approx(1, abs=1e-5)
     assert (found.unknown_before, found.unknown_after) == (pytest.approx(2 / 13, abs=1e-5), 0)
+
+
+def naive_pieces(words, size):
+    """Merges one by one over the whole list of words."""
+    cut = {word: [word[0], *(f"##{sign}" for sign in word[1:])] for word in words}
+    pieces = dict.fromkeys(sorted({piece for parts in cut.values() for piece in parts}))
+    while len(pieces) < size:
+        weight = Counter()
+        for word, parts in cut.items():
+            for place in range(len(parts) - 1):
+                weight[parts[place], parts[place + 1]] += words[word]
+        best = min(weight, key=lambda pair: (-weight[pair], pair), default=None)
+        if best is None or weight[best] < 2:
+            break
+        merged = best[0] + best[1].removeprefix("##")
+        pieces[merged] = None
+        for word, parts in cut.items():
+            place, new = 0, []
+            while place < len(parts):
+                hit = tuple(parts[place : place + 2]) == best
+                new.append(merged if hit else parts[place])
+                place += 2 if hit else 1
+            cut[word] = new
+    return list(pieces)
+
+
+@limits(deadline=None, max_examples=100)
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=8), st.integers(1, 5), min_size=1, max_size=12), st.integers(1, 40))
+def test_oracle_pieces(words, size):
+    assert learn_pieces(words, size) == naive_pieces(words, size)
+    assert learn_pieces(dict(reversed(words.items())), size) == learn_pieces(words, size)
 
 
 def test_surface_brings_texts_that_share_a_rare_word_together():

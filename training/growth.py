@@ -1,8 +1,8 @@
 """Gives a static encoder words that it lacks, and an ear for words as such, before it is fine-tuned.
 
 A static encoder knows its word pieces and nothing else: a text in a script that it has no pieces for is a zero row, and no training on
-such texts can change that. So pieces are learnt from the training texts (WordPiece, with the encoder's own normalising and splitting),
-and those that it lacks are added. A new piece starts as the sum of the rows of what it was cut into before, which leaves vectors nearly
+such texts can change that. So pieces are learnt from the training texts (byte-pair merges, with the encoder's own normalising and
+splitting), and those that it lacks are added. A new piece starts as the sum of the rows of what it was cut into before, which leaves vectors nearly
 as they were.
 
 Rows fitted to a sentence encoder put words of like meaning on top of each other. To find the very claim that a post repeats, it also
@@ -15,8 +15,11 @@ row of which nothing was known gets at least 1 for `surface`, since it has no ot
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,8 +29,6 @@ from greyzone.errors import InputError
 
 LEAST_COUNT = 2
 """A piece must stand this often in the training texts: one that stands once can be learnt from no second text."""
-
-_UNKNOWN = "[UNK]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def grow(model: Any, texts: Sequence[str], *, learn: int, surface: float, seed: 
     unknown, mark = stated["model"]["unk_token"], stated["model"]["continuing_subword_prefix"]
     before = _encode(old.tokenizer, texts)
     rows = old.embedding.weight.detach().cpu().numpy().astype(np.float64)
-    added = sorted(_learn(old.tokenizer, texts, learn, mark) - set(vocabulary)) if learn else []
+    added = [piece for piece in learn_pieces(_words(old.tokenizer, texts), learn, mark) if piece not in vocabulary] if learn else []
     # A piece is cut alone as a word would be, without the mark that says that it continues one.
     bare = Tokenizer.from_str(json.dumps({**stated, "normalizer": None, "pre_tokenizer": None}))
     cuts = [_known(bare.encode(piece.removeprefix(mark), add_special_tokens=False).ids, vocabulary.get(unknown)) for piece in added]
@@ -85,17 +86,82 @@ def grow(model: Any, texts: Sequence[str], *, learn: int, surface: float, seed: 
     return Growth(len(added), _share(before, vocabulary[unknown]), _share(found, vocabulary[unknown]))
 
 
-def _learn(tokenizer: Any, texts: Sequence[str], size: int, mark: str) -> set[str]:  # noqa: ANN401
-    """Return the pieces of a vocabulary of `size` learnt from `texts`."""
-    from tokenizers import Tokenizer, models, trainers
+def learn_pieces(words: Mapping[str, int], size: int, mark: str = "##") -> list[str]:
+    """Return word pieces by merging the most frequent neighbours again and again (Sennrich, Haddow and Birch, ACL 2016).
 
-    fresh = Tokenizer(models.WordPiece(unk_token=_UNKNOWN, continuing_subword_prefix=mark))
-    fresh.normalizer, fresh.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=size, min_frequency=LEAST_COUNT, special_tokens=[_UNKNOWN], continuing_subword_prefix=mark, show_progress=False
-    )
-    fresh.train_from_iterator(texts, trainer)
-    return set(fresh.get_vocab()) - {_UNKNOWN}
+    The trainers of the `tokenizers` library break ties by the order of a hash table, so that two runs differ, and a run that is resumed
+    must not. Here the pair that sorts first wins.
+
+    Parameters
+    ----------
+    words
+        How often each word stands in the texts.
+    size
+        Pieces at most; fewer if no pair is left that stands `LEAST_COUNT` times. Single signs come first and are all kept.
+    mark
+        Beginning of a piece that continues a word.
+
+    Examples
+    --------
+    >>> learn_pieces({"abc": 5, "bc": 4}, 9)
+    ['##b', '##c', 'a', 'b', '##bc', 'abc', 'bc']
+    """
+    cut = [[word[0], *(mark + sign for sign in word[1:])] for word in sorted(words)]
+    counts = [words[word] for word in sorted(words)]
+    pieces = dict.fromkeys(sorted({piece for word in cut for piece in word}))
+    weight: Counter[tuple[str, str]] = Counter()
+    places: dict[tuple[str, str], set[int]] = {}
+    for place, word in enumerate(cut):
+        for pair in pairwise(word):
+            weight[pair] += counts[place]
+            places.setdefault(pair, set()).add(place)
+    heap = [(-count, pair) for pair, count in weight.items()]
+    heapify(heap)
+    while heap and len(pieces) < size:
+        count, pair = heappop(heap)
+        if -count != weight[pair]:
+            continue
+        if -count < LEAST_COUNT:
+            break
+        merged = pair[0] + pair[1].removeprefix(mark)
+        pieces[merged] = None
+        changed: set[tuple[str, str]] = set()
+        for place in sorted(places.pop(pair)):
+            old, new = cut[place], _merge(cut[place], pair, merged)
+            for one, sign in ((old, -1), (new, 1)):
+                for met in pairwise(one):
+                    weight[met] += sign * counts[place]
+                    changed.add(met)
+            for met in pairwise(new):
+                places.setdefault(met, set()).add(place)
+            cut[place] = new
+        for met in changed:
+            if weight[met] > 0:
+                heappush(heap, (-weight[met], met))
+    return list(pieces)
+
+
+def _merge(word: list[str], pair: tuple[str, str], merged: str) -> list[str]:
+    found: list[str] = []
+    place = 0
+    while place < len(word):
+        if tuple(word[place : place + 2]) == pair:
+            found.append(merged)
+            place += 2
+        else:
+            found.append(word[place])
+            place += 1
+    return found
+
+
+def _words(tokenizer: Any, texts: Sequence[str]) -> Counter[str]:  # noqa: ANN401
+    """Return how often each word stands in `texts`, normalised and split as the tokenizer does."""
+    found: Counter[str] = Counter()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+        found.update([word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)] if tokenizer.pre_tokenizer else [normal])
+    found.pop("", None)
+    return found
 
 
 def _with_surface(rows: npt.NDArray[np.float64], idf: npt.NDArray[np.float64], surface: float, seed: int) -> npt.NDArray[np.float64]:
