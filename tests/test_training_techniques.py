@@ -225,10 +225,14 @@ def test_static_head_learns_and_says_what_it_refused(static, data):
     assert list(static.refused) == ["rare"]
     assert static.refused["rare"] <= 4
     assert static.measured.macro.micro_f1 > 0.85
+    task = make_task(chosen(data, static.folder))
+    held = [row for i, row in enumerate(invented(300, rare=4)) if i in set(task.test.tolist())]
     by_label = {row.label: row.f1 for row in static.measured.macro.labels}
     assert by_label["rare"] == 0.0
     assert static.measured.macro.macro_f1 == pytest.approx(np.mean(list(by_label.values())))
-    assert set(static.measured.languages) == {"de", "en"}
+    assert {lang: found[0] for lang, found in static.measured.languages.items()} == {
+        lang: sum(row["lang"] == lang for row in held) for lang in ("de", "en")
+    }
     said = load_head(static.folder).predict(["the road of doom and threat", "glory of the nation", "the river"])
     assert said.sets() == [("fear",), ("flag",), ()]
 

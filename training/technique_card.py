@@ -89,8 +89,11 @@ def _figures(measured: Mapping[str, Any] | None, objective: str) -> list[str]:
             f"{found['macro_f1']:.3f} {_interval(found['macro_interval'])} | {found['samples_f1']:.3f} |"
         )
     if measured["languages"]:
-        lines += ["", f"| language ({objective} thresholds) | texts | micro-F1 | macro-F1 |", "|---|---|---|---|"]
-        lines += [f"| {lang} | {n} | {micro:.3f} | {macro:.3f} |" for lang, (n, micro, macro) in measured["languages"].items()]
+        lines += ["", f"| language ({objective} thresholds) | texts | micro-F1 | macro-F1 | samples-F1 |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {lang} | {n} | {micro:.3f} | {macro:.3f} | {samples:.3f} |"
+            for lang, (n, micro, macro, samples) in measured["languages"].items()
+        ]
     lines += ["", "| label | texts | told | precision | recall | F1 (95 %) | AP | ECE |", "|---|---|---|---|---|---|---|---|"]
     for row in sorted(measured[objective]["labels"], key=lambda item: (-item["support"], item["label"])):
         lines.append(

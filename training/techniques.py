@@ -110,12 +110,15 @@ class TechniquesSettings(RunSettings):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Figures on texts that chose nothing, by objective of the thresholds, and by language for the chosen objective."""
+    """Figures on texts that chose nothing, by objective of the thresholds.
+
+    `languages` has the texts, micro-, macro- and samples-F1 of each language under the objective that was chosen.
+    """
 
     how: str
     macro: MultilabelScores
     micro: MultilabelScores
-    languages: Mapping[str, tuple[int, float, float]]
+    languages: Mapping[str, tuple[int, float, float, float]]
     reliability: tuple[Bin, ...]
 
 
@@ -208,7 +211,8 @@ def make_task(settings: TechniquesSettings) -> Task:
     if not test.any() and settings.test_share and not settings.cross_validate:
         test = stratified_parts(whole, groups, (1 - settings.test_share, settings.test_share), seed=settings.seed) == 1
     rows = {"training": int((~test).sum()), "test": int(test.sum()), "of other splits": other}
-    rows["test texts that are copies of training texts"] = int(np.isin(groups[test], groups[~test]).sum())
+    alike = merged_groups(range(len(texts.texts)), texts.texts)
+    rows["test texts that are copies of training texts"] = int(np.isin(alike[test], alike[~test]).sum())
     support = whole[~test].sum(axis=0)
     spread = np.array([len(np.unique(groups[~test & whole[:, j]])) for j in range(len(names))])
     kept = (support >= settings.fewest) & (spread >= 2)
@@ -307,7 +311,7 @@ def _measured(
     for lang in sorted(set(spoken.tolist()) - {""}):
         here = spoken == lang
         one = multilabel_scores(truth[here], chosen[here], None, names, draws=0)
-        languages[lang] = (one.texts, one.micro_f1, one.macro_f1)
+        languages[lang] = (one.texts, one.micro_f1, one.macro_f1, one.samples_f1)
     return Measured(how, found["macro"], found["micro"], languages, reliability(truth, spread))
 
 
