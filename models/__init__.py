@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from greyzone.models.hashed import HashedEncoder, HashedSettings
     from greyzone.models.scripts import unknown_scripts
     from greyzone.models.sentence import EncoderSettings, SentenceTransformerEncoder
+    from greyzone.models.static import StaticEncoder
 
 __all__ = [
     "EncoderSettings",
     "HashedEncoder",
     "HashedSettings",
     "SentenceTransformerEncoder",
+    "StaticEncoder",
     "load_encoder",
     "resolve_device",
     "unknown_scripts",
@@ -39,6 +41,7 @@ _HOMES = {
     "HashedEncoder": "greyzone.models.hashed",
     "HashedSettings": "greyzone.models.hashed",
     "SentenceTransformerEncoder": "greyzone.models.sentence",
+    "StaticEncoder": "greyzone.models.static",
     "resolve_device": "greyzone.models.device",
     "unknown_scripts": "greyzone.models.scripts",
 }
@@ -77,9 +80,13 @@ def load_encoder(
     """
     check_arguments(name, device=device, batch_size=batch_size, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts)
     if str(name) in EMBEDDED:
-        from greyzone.models.hashed import HashedEncoder
+        if str(name) == "hashed":
+            from greyzone.models.hashed import HashedEncoder
 
-        return HashedEncoder()
+            return HashedEncoder()
+        from greyzone.models.static import StaticEncoder
+
+        return StaticEncoder.load()
     from greyzone.models.sentence import SentenceTransformerEncoder
 
     return SentenceTransformerEncoder(

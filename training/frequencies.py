@@ -19,12 +19,13 @@ import logging
 import lzma
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from greyzone.errors import InputError
 from greyzone.text import STOP_LANGUAGES, words
+from greyzone.training.sources import parallel_rows
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ EXTRA_LANGUAGES = ("da", "el", "fa", "fi", "he", "hi", "hu", "ja", "mk", "sv", "
 """Languages with frequencies but without stop words."""
 
 LICENCES = {"tatoeba": "Tatoeba, CC BY 2.0 FR, https://tatoeba.org", "tico19": "TICO-19, CC0, https://tico-19.github.io"}
-"""Registers by the start of their corpus name; rows of any other corpus (WMT newstest: research only) are passed over."""
+"""Registers that words are counted in (`greyzone.training.sources.parallel_rows` passes over what is for research only)."""
 
 WORDS_PER_LANGUAGE = 2500
 SMOOTHING = 5
@@ -106,7 +107,9 @@ def count_words(parallel: Path) -> Counts:
     wanted = {*STOP_LANGUAGES, *EXTRA_LANGUAGES}
     found = Counts()
     seen: set[bytes] = set()
-    for lang, register, english, foreign in _rows(parallel):
+    for lang, register, english, foreign in parallel_rows(parallel):
+        if register not in LICENCES:
+            continue
         english_words, foreign_words = words(english), words(foreign)
         for tongue, sentence, tokens in (("en", english, english_words), (lang, foreign, foreign_words)):
             key = hashlib.blake2b(f"{tongue}\t{register}\t{sentence}".encode(), digest_size=12).digest()
@@ -187,21 +190,6 @@ def main(arguments: list[str] | None = None) -> None:
     tables, stops = build(count_words(given.parallel))
     write(tables, stops, given.out, source_sha256=hashlib.sha256(given.parallel.read_bytes()).hexdigest())
     logger.info("wrote %d languages, %d with stop words, to %s", len(tables), len(stops), given.out)
-
-
-def _rows(parallel: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (language, register, English, foreign) of the rows under an open licence."""
-    with lzma.open(parallel, "rt", encoding="utf-8", newline="\n") as stream:
-        header = stream.readline().rstrip("\n")
-        if header != "lang\tcorpus\ten\txx":
-            raise InputError(f"header {header[:80]!r} in {parallel.name}", "the columns lang, corpus, en, xx")
-        for line in stream:
-            parts = line.rstrip("\n").split("\t")
-            if len(parts) != 4:
-                raise InputError(f"a row of {len(parts)} fields in {parallel.name}", "4 fields")
-            for register in LICENCES:
-                if parts[1].startswith(register):
-                    yield parts[0], register, parts[2], parts[3]
 
 
 def _plain(registers: Mapping[str, _Register]) -> dict[str, float]:
