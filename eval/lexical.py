@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from greyzone.embed import embed_texts
 from greyzone.errors import InputError
 from greyzone.eval import sets
 from greyzone.eval.encoders import data_folder, run_command
@@ -33,6 +32,7 @@ from greyzone.eval.synth import generate
 from greyzone.language import detect_languages
 from greyzone.lexical import LexicalChoice, join, joined_rows, weigh
 from greyzone.models import load_encoder
+from greyzone.models.cached import embed_texts
 from greyzone.records import Floats
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)

@@ -20,11 +20,11 @@ from typing import Literal
 
 import numpy as np
 
-from greyzone.embed import embed_texts
 from greyzone.errors import EncoderError, InputError
 from greyzone.eval.tasks import Embed
 from greyzone.language import detect_languages
 from greyzone.models import EMBEDDED, load_encoder
+from greyzone.models.cached import embed_texts
 from greyzone.records import Floats
 
 TFIDF = "tfidf-svd"

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from greyzone import campaigns, clean, collapse, collect, coordinate, embed, impact, incidents, link, narratives, techniques
+from greyzone import campaigns, clean, collapse, collect, coordinate, embed, impact, incidents, lexical, link, narratives, techniques
 from greyzone import report as report_page
 from greyzone.case import Case, write_bytes
 from greyzone.cluster import NarrativeClusterer
@@ -28,7 +28,7 @@ from greyzone.records import REJECTS, REPORTS, TABLES, CleanBatch, Encoder, Impa
 
 logger = logging.getLogger(__name__)
 
-LEXICAL = ("auto", "on", "off")
+LEXICAL: tuple[lexical.Mode, ...] = ("auto", "on", "off")
 """Whether the words of the corpus are joined to the embedding."""
 
 ENCODER_OPTIONS = ("dtype", "prompt", "dimensions", "long_texts")
@@ -76,7 +76,7 @@ class Settings:
     prompt: str = "auto"
     dimensions: int | None = None
     long_texts: str = "windows"
-    lexical: str = "auto"
+    lexical: lexical.Mode = "auto"
     doctrine: str = "default"
     as_of: str | None = None
     today: str | None = None
@@ -201,15 +201,23 @@ def do_narratives(work: Work) -> dict[str, object]:
     """Cluster and describe."""
     documents, copies = work.case.table("documents"), work.case.table("copies")
     _, vectors = work.case.vectors("embeddings")
-    weights = collapse.weights(documents, copies)
+    distinct = collapse.representatives(documents, copies)
+    texts = embed.document_texts(distinct["title"], distinct["text"])
+    # Clusters use what the corpus says of its words; centroids stay in the encoder's own space, where incidents are too.
+    rows, lexical_choice = lexical.joined_rows(texts, distinct["lang"].to_pylist(), vectors, mode=work.settings.lexical)
     clusterer = NarrativeClusterer(min_cluster_size=work.settings.min_cluster_size)
-    clusterer.fit(vectors, sample_weight=weights)
+    clusterer.fit(rows, sample_weight=collapse.weights(documents, copies))
     result = narratives.describe_narratives(documents, copies, vectors, clusterer.labels_, clusterer.probabilities_, doctrine=work.doctrine)
     work.case.write_table("narratives", result.narratives)
     work.case.write_table("members", result.members)
     work.case.write_vectors("narrative_vectors", result.narratives["narrative_id"].to_pylist(), result.vectors)
     noise = pc.sum(pc.is_null(result.members["narrative_id"])).as_py() or 0
-    return {"narratives": result.narratives.num_rows, "noise": noise, "clusterer": clusterer.get_params()}
+    return {
+        "narratives": result.narratives.num_rows,
+        "noise": noise,
+        "clusterer": clusterer.get_params(),
+        "lexical": lexical_choice.as_dict(),
+    }
 
 
 def do_coordinate(work: Work) -> dict[str, object]:

@@ -133,8 +133,8 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         duplicates: float = 0.97,
         selection: str = "eom",
         cohesion: float = 0.25,
-        merge: float = 0.4,
-        attach: float = 0.35,
+        merge: float = 0.6,
+        attach: float = 0.55,
         allow_single_cluster: bool = False,
     ) -> None:
         self.min_cluster_size = min_cluster_size

@@ -27,7 +27,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from scipy import linalg, sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from greyzone.errors import InputError
 from greyzone.neighbours import Doubles, Ints, unit_rows

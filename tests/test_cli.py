@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import pathlib
 import subprocess
@@ -239,3 +240,11 @@ def test_errors_of_a_forwarded_module_are_one_line(monkeypatch, capsys):
         main()
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: no pairs; expected at least one pair; give a file\n"
+
+
+@pytest.mark.parametrize(("group", "target"), FORWARDED, ids=lambda item: getattr(item, "name", item))
+def test_every_forwarded_module_answers_help(group, target, capsys):
+    with pytest.raises(SystemExit) as left:
+        importlib.import_module(target.module).main(["--help"])
+    assert left.value.code == 0
+    assert "usage:" in capsys.readouterr().out

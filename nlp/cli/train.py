@@ -11,7 +11,7 @@ TRAININGS = (
         "distill",
         "greyzone.training.distill",
         "Fit the embedded static encoder to a teacher in closed form.",
-        "greyzone train distill --help",
+        "greyzone train distill --teacher all-MiniLM-L6-v2 --parallel parallel.tsv.xz --out static.safetensors",
     ),
     Forwarded(
         "finetune",

@@ -84,7 +84,7 @@ def coverage(notes: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]
     found: list[tuple[str, list[tuple[str, str]]]] = []
     for stage in sorted(notes, key=lambda name: (_JOURNEY.index(name) if name in _JOURNEY else len(_JOURNEY), name)):
         lines = [
-            (key.replace("_", " "), _counts(value) if isinstance(value, dict) else str(value))
+            (key.replace("_", " "), _note(key, value))
             for key, value in sorted(notes[stage].items())
             if key not in _NO_COUNTS
         ]
@@ -93,8 +93,17 @@ def coverage(notes: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]
     return found
 
 
-def _counts(value: Mapping[str, int]) -> str:
+def _note(key: str, value: object) -> str:
+    told = _counts(value) if isinstance(value, dict) else str(value)
+    if key == "unknown_scripts" and value:
+        told += ": documents mainly in scripts that the encoder does not know; their narratives and links are not to be relied on"
+    return told
+
+
+def _counts(value: Mapping[str, Any]) -> str:
     # Sorted here: a manifest that was read back has its keys in another order than the one of the run that wrote it.
+    if any(isinstance(item, str) for item in value.values()):
+        return ", ".join(f"{name}: {value[name]}" for name in sorted(value))
     return ", ".join(f"{name}: {value[name]}" for name in sorted(value, key=lambda name: (-value[name], name))) or "none"
 
 
