@@ -2,8 +2,8 @@
 
 A static encoder knows its word pieces and nothing else: a text in a script that it has no pieces for is a zero row, and no training on
 such texts can change that. So pieces are learnt from the training texts (byte-pair merges, with the encoder's own normalising and
-splitting), and those that it lacks are added. A new piece starts as the sum of the rows of what it was cut into before, which leaves vectors nearly
-as they were.
+splitting), and those that it lacks are added. A new piece starts as the sum of the rows of what it was cut into before, which leaves
+vectors nearly as they were.
 
 Rows fitted to a sentence encoder put words of like meaning on top of each other. To find the very claim that a post repeats, it also
 counts that the two share a rare name, which is all that TF-IDF looks at. Each row therefore gets a direction of its own, drawn at
