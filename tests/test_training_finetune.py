@@ -303,6 +303,28 @@ def test_hard_negatives_are_of_other_groups(tmp_path, data, static_model):
     assert met == counts["taken"] > 0
 
 
+def test_unknown_texts_stop_nothing_and_stay_unknown(tmp_path, static_model):
+    from safetensors.numpy import load_file
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(static_model), device="cpu")
+    model[0].embedding.weight.data[0] = 0
+    model.save_pretrained(str(tmp_path / "base"))
+    rows = [
+        row | ({"anchor": f"где {place}"} if place % 6 == 0 else {"anchor": f"где {row['anchor']}"}) for place, row in enumerate(pairs())
+    ]
+    found = finetune(chosen(tmp_path, write_lines(tmp_path / "a.jsonl", rows), tmp_path / "base", evaluation_share=0.0))
+    assert (found.unreadable, found.rows) == (8, 40)
+    before, after = (next(iter(load_file(folder / "model.safetensors").values())) for folder in (tmp_path / "base", tmp_path / "out"))
+    assert np.abs(after - before).max() > 0.05
+    assert not after[0].any()
+    assert not load_encoder(str(tmp_path / "out"), device="cpu").encode(["где"]).any()
+    (tmp_path / "out").rename(tmp_path / "first")
+    unknown = write_lines(tmp_path / "b.jsonl", [{"anchor": f"где {place}", "positive": f"кто {place}"} for place in range(9)])
+    with pytest.raises(InputError, match="9 rows of texts"):
+        finetune(chosen(tmp_path, unknown, tmp_path / "base", evaluation_share=0.0))
+
+
 def test_keep_mixes_the_start_weights_in(tmp_path, data, static_model):
     from safetensors.numpy import load_file
 

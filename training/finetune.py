@@ -97,6 +97,8 @@ class FinetuneResult:
         The model.
     kind, rows, groups
         What was trained on: kind of data, rows, and groups (claims, labels).
+    unreadable
+        Rows left out of training because the model knows nothing of one of their texts (`learn_pieces` can mend that).
     validation, test
         ``{figure: [before, after]}`` on held-back groups and on the test files; empty where there are none.
     growth
@@ -113,6 +115,7 @@ class FinetuneResult:
     kind: str
     rows: int
     groups: int
+    unreadable: int
     validation: dict[str, list[float]]
     test: dict[str, list[float]]
     growth: Growth | None
@@ -145,6 +148,7 @@ def finetune(settings: FinetuneSettings) -> FinetuneResult:
     folder = begin(settings, facts)
     before = _figures(start.model, held, tested, rows)
     growth = _grow(start, rows, settings)
+    rows, unreadable = _readable(start, rows)
     mined: dict[str, int] = {}
     if settings.hard_negatives and rows.kind != "scored":
         rows, mined = with_hard_negatives(rows, encode(start.model, rows.texts), settings)
@@ -165,7 +169,7 @@ def finetune(settings: FinetuneSettings) -> FinetuneResult:
         "base": {"name": start.name, "fingerprint": start.fingerprint, "static": start.static, "dimensions": start.dimensions},
         "data": [asdict(source) for source in examples.sources],
         "test_data": [asdict(source) for source in tested.sources] if tested else [],
-        "rows": {"training": len(rows), "validation": len(held), "groups": n_groups},
+        "rows": {"training": len(rows), "validation": len(held), "groups": n_groups, "unreadable": unreadable},
         "settings": {name: value for name, value in asdict(settings).items() if name not in {"out", "device"}},
         "figures": joined,
         "growth": asdict(growth) if growth else {},
@@ -178,6 +182,7 @@ def finetune(settings: FinetuneSettings) -> FinetuneResult:
         kind=rows.kind,
         rows=len(rows),
         groups=n_groups,
+        unreadable=unreadable,
         validation=joined.get("validation", {}),
         test=joined.get("test", {}),
         growth=growth,
@@ -252,6 +257,26 @@ def _grow(start: Start, rows: Examples, settings: FinetuneSettings) -> Growth | 
     used = np.unique(np.concatenate([rows.anchors, rows.positives]))
     texts = [rows.texts[place] for place in used]
     return grow(start.model, texts, learn=settings.learn_pieces, surface=settings.surface, seed=settings.seed)
+
+
+def _readable(start: Start, rows: Examples) -> tuple[Examples, int]:
+    """Return the rows that a static model can read, and the number of the others.
+
+    A zero vector has no direction to be turned in: its gradient would be the largest of the batch and, clipped, stop all others.
+    """
+    if not start.static:
+        return rows, 0
+    known = encode(start.model, rows.texts).any(axis=1)
+    kept = known[rows.anchors] & known[rows.positives]
+    if not kept.any():
+        raise InputError(
+            f"{len(rows)} rows of texts that {start.name} knows nothing of", "its languages", "--learn-pieces adds what it lacks"
+        )
+    if not kept.all():
+        logger.warning("%d of %d rows left out: %s knows nothing of a text of theirs", (~kept).sum(), len(rows), start.name)
+    negatives = np.where((rows.negatives >= 0) & known[rows.negatives], rows.negatives, -1)[kept]
+    chosen = {"anchors": rows.anchors[kept], "positives": rows.positives[kept], "scores": rows.scores[kept]}
+    return replace(rows, negatives=negatives, **chosen), int((~kept).sum())
 
 
 def _columns(rows: Examples) -> dict[str, list[Any]]:

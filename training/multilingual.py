@@ -35,7 +35,7 @@ from greyzone.training.card import card
 from greyzone.training.losses import target_loss
 from greyzone.training.options import named, run_command
 from greyzone.training.pairs import Source, file_digest, hash_fraction, open_text, read_rows
-from greyzone.training.running import RunSettings, Trained, begin, check_settings, encode, finish, load_start, train
+from greyzone.training.running import RunSettings, Start, Trained, begin, check_settings, encode, finish, load_start, train
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,8 @@ class MultilingualResult:
         The model.
     pairs
         Sentence pairs by language that were trained on.
+    unreadable
+        Pairs left out because a static student knows nothing of one side.
     accuracy
         ``{language: [before, after]}`` of translation retrieval on held-back sentences, "mean" over languages first.
     energy
@@ -117,6 +119,7 @@ class MultilingualResult:
 
     folder: Path
     pairs: dict[str, int]
+    unreadable: int
     accuracy: dict[str, list[float]]
     energy: float
     trained: Trained
@@ -148,6 +151,7 @@ def multilingual(settings: MultilingualSettings) -> MultilingualResult:
     english = sorted({parallel.english[row] for row in training})
     taught = teacher_vectors(teacher, english, (settings.cache or folder / "teacher") / teacher.fingerprint)
     targets, energy = bridge(taught, encode(start.model, english))
+    training, unreadable = _readable(start, parallel, training)
     places = {text: place for place, text in enumerate(english)}
     columns: dict[str, list[Any]] = {
         "english": [parallel.english[row] for row in training],
@@ -170,13 +174,19 @@ def multilingual(settings: MultilingualSettings) -> MultilingualResult:
         "base": {"name": start.name, "fingerprint": start.fingerprint, "static": start.static, "dimensions": start.dimensions},
         "teacher": {"name": settings.teacher, "fingerprint": teacher.fingerprint, "dimensions": teacher.dimensions, "energy": energy},
         "data": [asdict(source) for source in parallel.sources],
-        "rows": {"training": len(training), "validation": sum(map(len, held.values())), "held back, not measured": unmeasured} | pairs,
+        "rows": {
+            "training": len(training),
+            "validation": sum(map(len, held.values())),
+            "held back, not measured": unmeasured,
+            "unreadable": unreadable,
+        }
+        | pairs,
         "settings": {name: value for name, value in asdict(settings).items() if name not in {"out", "device", "cache"}},
         "figures": {"translation retrieval": joined} if joined else {},
         "trained": {name: value for name, value in asdict(trained).items() if name != "resumed_from"},
     }
     finish(start, settings, folder, card=card("made multilingual", settings, record), record=record)
-    return MultilingualResult(settings.out, pairs, joined, energy, trained, round(time.monotonic() - started, 1))
+    return MultilingualResult(settings.out, pairs, unreadable, joined, energy, trained, round(time.monotonic() - started, 1))
 
 
 def read_parallel(settings: MultilingualSettings) -> Parallel:
@@ -339,6 +349,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m greyzone.training.multilingual",
         description="Teach an encoder other languages by a teacher's vectors of parallel text.",
     )
+
+
+def _readable(start: Start, parallel: Parallel, rows: list[int]) -> tuple[list[int], int]:
+    """Return the rows of which a static student knows something on both sides, and the number of the others."""
+    if not start.static:
+        return rows, 0
+    sides = [encode(start.model, [side[row] for row in rows]).any(axis=1) for side in (parallel.english, parallel.foreign)]
+    kept = [row for row, *known in zip(rows, *sides, strict=True) if all(known)]
+    if not kept:
+        raise InputError(f"{len(rows)} pairs that {start.name} knows nothing of", "languages that the student has pieces for")
+    return kept, len(rows) - len(kept)
 
 
 def _reason(settings: MultilingualSettings, lang: str, corpus: str, english: str, foreign: str) -> str:

@@ -263,6 +263,8 @@ def train(
     from sentence_transformers import SentenceTransformerTrainingArguments
     from transformers import TrainerState
 
+    if start.static:
+        _keep_zero_rows(start.model)
     rows = len(next(iter(columns.values())))
     batch = min(settings.batch_size or (STATIC_BATCH if start.static else TRANSFORMER_BATCH), rows)
     steps_per_epoch = math.ceil(rows / batch)
@@ -332,6 +334,14 @@ def finish(start: Start, settings: RunSettings, folder: Path, *, card: str, reco
         shutil.rmtree(folder)
     except OSError as error:
         raise StorageError(f"cannot write {settings.out} ({error.strerror or error})", "", "free some space and run again") from error
+
+
+def _keep_zero_rows(model: Any) -> None:  # noqa: ANN401
+    """Keep rows of a static model that are zero as they are: a text that it knows nothing of shall stay a zero vector."""
+    weight = model[0].embedding.weight
+    zero = (weight.detach() == 0).all(dim=1)
+    if zero.any():
+        weight.register_hook(lambda gradient: gradient.masked_fill(zero[:, None], 0.0))
 
 
 def _last_whole(checkpoints: Path) -> tuple[int, Path] | None:
