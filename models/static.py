@@ -50,10 +50,10 @@ CODE_ZERO = 15
 SUM_BITS = 21
 """A sum is rounded to this many bits before its norm is taken."""
 
-CHUNK_CHARACTERS = 1 << 20
+CHUNK_CHARACTERS = 1 << 18
 """Texts are encoded in chunks of about this many characters, which bounds memory; it cannot change a vector."""
 
-CHUNK_TEXTS = 1 << 13
+CHUNK_TEXTS = 1 << 12
 REMEMBERED_WORDS = 1 << 19
 """Words whose pieces are kept at hand; a corpus with more has them cut again."""
 
@@ -100,7 +100,7 @@ class StaticEncoder:
         self._places = {piece: place for place, piece in enumerate(pieces)}
         self._longest = max(map(len, pieces), default=0)
         self._codes, self._scales = codes, scales
-        self._known: dict[str, tuple[int, ...]] = {}
+        self._known = _Known(self._places, self._longest)
         stated = hashlib.sha256(json.dumps(["static", VERSION, list(pieces)]).encode())
         stated.update(np.ascontiguousarray(codes).tobytes() + np.ascontiguousarray(scales.astype("<u2")).tobytes())
         self._fingerprint = stated.hexdigest()[:32]
@@ -174,7 +174,7 @@ class StaticEncoder:
         flat: list[int] = []
         bounds = [0]
         for text in texts:
-            flat.extend(chain.from_iterable(map(self.word_pieces, words(text))))
+            flat.extend(chain.from_iterable(map(self._known.__getitem__, words(text))))
             bounds.append(len(flat))
         found = sparse.csr_matrix(
             (np.ones(len(flat)), np.array(flat, dtype=np.int32), np.array(bounds, dtype=np.int64)), shape=(len(texts), len(self._places))
@@ -184,12 +184,7 @@ class StaticEncoder:
 
     def word_pieces(self, word: str) -> tuple[int, ...]:
         """Return the places of the pieces of one of `greyzone.text.words`; none if a sign is unknown."""
-        found = self._known.get(word)
-        if found is None:
-            if len(self._known) >= REMEMBERED_WORDS:
-                self._known.clear()
-            found = self._known[word] = tuple(chain.from_iterable(cut_word(part, self._places, self._longest) for part in word_parts(word)))
-        return found
+        return self._known[word]
 
     def place(self, piece: str) -> int | None:
         """Return the row of a piece, None if there is no such piece."""
@@ -214,6 +209,20 @@ class StaticEncoder:
     def _rows(self, places: Integers) -> Doubles:
         """Return integer-valued rows (len(places), dimensions)."""
         return unpack_rows(self._codes[places], self._scales[places])
+
+
+class _Known(dict[str, tuple[int, ...]]):
+    """The pieces of the words met so far; a new word is cut, and a full store begins anew."""
+
+    def __init__(self, places: Mapping[str, int], longest: int) -> None:
+        super().__init__()
+        self._places, self._longest = places, longest
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        if len(self) >= REMEMBERED_WORDS:
+            self.clear()
+        found = self[word] = tuple(chain.from_iterable(cut_word(part, self._places, self._longest) for part in word_parts(word)))
+        return found
 
 
 @lru_cache(maxsize=1 << 16)

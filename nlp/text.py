@@ -56,7 +56,8 @@ _CLUSTER = re.compile(f"[{_UNSPACED}][{_MARKS}]*")
 _LETTER = rf"[^\W_{_UNSPACED}]"
 _CYRILLIC = "\u0400-\u052f"
 _WORD = re.compile(rf"{_LETTER}(?:{_LETTER}|[{_MARKS}]|(?<=[{_CYRILLIC}])'(?=[{_CYRILLIC}]))*|{_UNSPACED_RUN.pattern}")
-_APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'", "\u2018": "'", "\uff07": "'"})
+_APOSTROPHE_SIGNS = ("\u2019", "\u02bc", "\u2018", "\uff07")
+_APOSTROPHES = str.maketrans(dict.fromkeys(_APOSTROPHE_SIGNS, "'"))
 _REPOST = re.compile(r"\s*rt\s+@\w+\s*:?\s*", re.I)
 _SEPARATORS = re.compile(f"[{_categories('P', 'Z', 'Cc', 'Cf')}\\s]+")
 _STOP = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？｡؟۔।॥]+[」』”»)\]）]*|\n+|\r")
@@ -100,7 +101,11 @@ def words(text: str) -> list[str]:
     lowered = _without_addresses(text).lower()
     if lowered.isascii():
         return _ASCII_WORD.findall(lowered)
-    clean = _INVISIBLE.sub("", unicodedata.normalize("NFKC", lowered).translate(_APOSTROPHES).lower())
+    spelt = unicodedata.normalize("NFKC", lowered)
+    # Four searches for a sign are several times as fast as one look at every letter.
+    for sign in _APOSTROPHE_SIGNS:
+        spelt = spelt.replace(sign, "'")
+    clean = _INVISIBLE.sub("", spelt.lower())
     found: list[str] = []
     for word in _WORD.findall(clean):
         if _UNSPACED_RUN.match(word):
