@@ -42,8 +42,8 @@ GATED: dict[str, dict[str, tuple[str, ...]]] = {
     "searchsnippets": {DEFAULT: ("pair AP",)},
     "flores": {
         DEFAULT: (
-            f"accuracy@1, mean of {len(sets.ISSUE_LANGUAGES)} issue languages",
-            *(f"accuracy@1 en~{lang}" for lang in sets.ISSUE_LANGUAGES),
+            f"accuracy@1, mean of the {len(sets.BUILT_FOR)} built for",
+            *(f"accuracy@1 en~{lang}" for lang in sets.BUILT_FOR),
             *("accuracy@1 ru~uk", "accuracy@1 de~pl", "accuracy@1 ru~de"),
         )
     },

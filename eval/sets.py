@@ -34,7 +34,7 @@ SEVEN_LANGUAGES = ("en", "de", "fr", "es", "ru", "pl", "uk")
 
 STSB_LANGUAGES = ("en", "de", "es", "fr", "it", "ja", "nl", "pl", "pt", "ru", "zh")
 
-ISSUE_LANGUAGES = (
+BUILT_FOR = (
     *("ru", "uk", "be", "pl", "cs", "sk", "de", "fr", "es", "it", "pt", "nl", "ro", "bg", "sr", "hr", "tr", "lt", "lv", "et", "ar"),
 )
 """Languages that the embedded encoder is made for, beside English; Serbian and Croatian count as one language in "sixteen and more"."""
