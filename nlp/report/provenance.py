@@ -83,11 +83,7 @@ def coverage(notes: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]
     """Return every count of what was read, dropped, mended or could not be judged, by stage in the order of the journey."""
     found: list[tuple[str, list[tuple[str, str]]]] = []
     for stage in sorted(notes, key=lambda name: (_JOURNEY.index(name) if name in _JOURNEY else len(_JOURNEY), name)):
-        lines = [
-            (key.replace("_", " "), _note(key, value))
-            for key, value in sorted(notes[stage].items())
-            if key not in _NO_COUNTS
-        ]
+        lines = [(key.replace("_", " "), _note(key, value)) for key, value in sorted(notes[stage].items()) if key not in _NO_COUNTS]
         if lines:
             found.append((stage, lines))
     return found
