@@ -149,11 +149,15 @@ def footprint(encoder: str, texts: SpeedTexts, *, batch: bool = False) -> Footpr
 
 
 def rate(encode: Callable[[Sequence[str]], object], texts: Sequence[str]) -> float:
-    """Return texts a second of processor time: the best of `PASSES` over as many of `texts` as `PASS_SECONDS` allow."""
-    trial = texts[: min(64, len(texts))]
+    """Return texts a second of processor time: the best of `PASSES`, each over texts that none before it had.
+
+    A pass takes as many texts as `PASS_SECONDS` allow. Encoders may keep the words that they have met, as they would within a corpus.
+    """
+    parts = [texts[start::PASSES] for start in range(min(PASSES, len(texts)))]
+    trial = parts[0][:64]
     encode(trial)
-    count = min(len(texts), max(len(trial), int(PASS_SECONDS * len(trial) / _seconds(encode, trial))))
-    return count / min(_seconds(encode, texts[:count]) for _ in range(PASSES))
+    count = max(len(trial), int(PASS_SECONDS * len(trial) / _seconds(encode, trial)))
+    return max(len(part[:count]) / _seconds(encode, part[:count]) for part in parts)
 
 
 def peak_bytes() -> int:

@@ -81,7 +81,7 @@ def folder(tmp_path):
     known = [{"kind": "verified_claim", "title": "t", "text": text} for text in (*STORIES, STORIES[0])]
     known.append({"kind": "pair", "text": "did the mayor open a bridge?", "verified_claim": STORIES[1]})
     write_json(tmp_path / "known_lie_snopes.jsonl.gz", known)
-    long = " ".join(f"word{i}" for i in range(2 * footprint.ARTICLE_WORDS + 3))
+    long = " ".join(f"word{i}" for i in range(9 * footprint.ARTICLE_WORDS + 3))
     articles = [
         {"id": "1", "lang": "en", "text": f"Greens plot against cars. {long}", "narratives": ["CC: Hidden plots"]},
         {"id": "2", "lang": "ru", "text": "plots of the greens against us", "narratives": ["CC: Hidden plots", "CC: Unknown"]},
@@ -428,7 +428,7 @@ def test_speed_texts_have_their_lengths(folder, monkeypatch):
     found = footprint.speed_texts(folder)
     assert all(footprint.SHORTEST <= len(footprint._PIECES.findall(text)) <= footprint.LONGEST for text in found.short)
     assert len(found.short) == len(set(found.short)) > 0
-    assert [len(text.split()) for text in found.articles] == [footprint.ARTICLE_WORDS] * 2
+    assert [len(text.split()) for text in found.articles] == [footprint.ARTICLE_WORDS] * 9
     (folder / "semeval2025_t10_taxonomy.jsonl.gz").unlink()
     with pytest.raises(InputError, match="0 articles"):
         footprint.speed_texts(folder)
@@ -449,6 +449,22 @@ def test_footprint_in_processes_of_their_own(folder, monkeypatch):
     assert [figure.name for figure in encoders.speed_figures(batch)] == ["short texts/s", "articles/s", "peak MiB while encoding"]
     with pytest.raises(EncoderError, match="failed in a process of its own"):
         footprint.footprint("./nowhere", footprint.speed_texts(folder))
+
+
+def test_every_pass_has_texts_of_its_own(monkeypatch):
+    calls = []
+    seconds = iter([1.0, 2.0, 1.0, 4.0])
+
+    def timed(encode, texts):
+        calls.append(list(texts))
+        return next(seconds)
+
+    monkeypatch.setattr(footprint, "_seconds", timed)
+    texts = [f"text {i}" for i in range(300)]
+    # 64 texts take a second on trial, so a pass of 1.5 seconds has 96 of its 100; the best is 96 in one second.
+    assert footprint.rate(lambda texts: None, texts) == 96
+    assert [len(call) for call in calls] == [64, 96, 96, 96]
+    assert len({text for call in calls[1:] for text in call}) == 3 * 96
 
 
 def test_peak_is_of_this_process_alone():
