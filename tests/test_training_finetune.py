@@ -281,6 +281,7 @@ def test_static_model_learns_and_loads(tmp_path, data, static_model):
         assert part in card
     assert "| training | pairs.jsonl |" in card
     assert "w0" not in card
+    assert str(data.parent) not in card
     assert "w0" not in json.dumps(record)
     with pytest.raises(InputError, match="is there already"):
         finetune(settings)

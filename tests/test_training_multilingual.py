@@ -46,9 +46,10 @@ def static_model(folder, dimensions, words, seed):
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece({word: place for place, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     weights = np.random.default_rng(seed).normal(size=(len(words) + 1, dimensions)).astype(np.float32)
+    weights[0] = 0
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights), Normalize()], device="cpu")
     model.save_pretrained(str(folder))
     return folder
@@ -104,6 +105,21 @@ def test_student_learns_a_language(tmp_path, data, teacher, student):
     record = json.loads((tmp_path / "out" / "training.json").read_text("utf-8"))
     assert record["teacher"]["fingerprint"] == load_encoder(str(teacher)).fingerprint
     assert not any(text in card for text in sentences())
+
+
+def test_a_language_without_pieces_needs_them_learnt(tmp_path, data, teacher):
+    """The foreign words end in a letter that the student has no piece for."""
+    with pytest.raises(InputError, match="knows nothing of"):
+        multilingual(chosen(tmp_path / "a", data, teacher, teacher))
+    found = multilingual(chosen(tmp_path, data, teacher, teacher, epochs=12, learn_pieces=80))
+    assert found.unreadable == 0
+    assert found.accuracy["mean"][0] < 0.1
+    assert found.accuracy["mean"][1] > 0.5
+    record = json.loads((tmp_path / "out" / "training.json").read_text("utf-8"))
+    assert record["growth"]["unknown_before"] == 1.0
+    assert record["growth"]["unknown_after"] == 0.0
+    with pytest.raises(InputError, match="learn_pieces -1"):
+        multilingual(chosen(tmp_path / "b", data, teacher, teacher, learn_pieces=-1))
 
 
 def test_rows_left_out_are_counted(tmp_path, data, teacher, student):

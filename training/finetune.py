@@ -35,7 +35,19 @@ from greyzone.training.losses import NO_TEXT, ranking_loss
 from greyzone.training.mining import MiningSettings, mine_hard_negatives, reciprocal_ranks
 from greyzone.training.options import named, run_command
 from greyzone.training.pairs import Examples, read_examples, split
-from greyzone.training.running import RunSettings, Start, Trained, begin, check_settings, encode, finish, load_start, train
+from greyzone.training.running import (
+    RunSettings,
+    Start,
+    Trained,
+    begin,
+    check_settings,
+    encode,
+    finish,
+    load_start,
+    readable,
+    stated_settings,
+    train,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +182,7 @@ def finetune(settings: FinetuneSettings) -> FinetuneResult:
         "data": [asdict(source) for source in examples.sources],
         "test_data": [asdict(source) for source in tested.sources] if tested else [],
         "rows": {"training": len(rows), "validation": len(held), "groups": n_groups, "unreadable": unreadable},
-        "settings": {name: value for name, value in asdict(settings).items() if name not in {"out", "device"}},
+        "settings": stated_settings(settings),
         "figures": joined,
         "growth": asdict(growth) if growth else {},
         "mined": mined,
@@ -266,7 +278,7 @@ def _readable(start: Start, rows: Examples) -> tuple[Examples, int]:
     """
     if not start.static:
         return rows, 0
-    known = encode(start.model, rows.texts).any(axis=1)
+    known = readable(start.model, rows.texts)
     kept = known[rows.anchors] & known[rows.positives]
     if not kept.any():
         raise InputError(
@@ -275,8 +287,8 @@ def _readable(start: Start, rows: Examples) -> tuple[Examples, int]:
     if not kept.all():
         logger.warning("%d of %d rows left out: %s knows nothing of a text of theirs", (~kept).sum(), len(rows), start.name)
     negatives = np.where((rows.negatives >= 0) & known[rows.negatives], rows.negatives, -1)[kept]
-    chosen = {"anchors": rows.anchors[kept], "positives": rows.positives[kept], "scores": rows.scores[kept]}
-    return replace(rows, negatives=negatives, **chosen), int((~kept).sum())
+    found = replace(rows, anchors=rows.anchors[kept], positives=rows.positives[kept], negatives=negatives, scores=rows.scores[kept])
+    return found, int((~kept).sum())
 
 
 def _columns(rows: Examples) -> dict[str, list[Any]]:

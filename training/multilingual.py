@@ -32,10 +32,23 @@ from greyzone.errors import EncoderError, InputError, StorageError
 from greyzone.models import load_encoder
 from greyzone.records import Encoder, Floats
 from greyzone.training.card import card
+from greyzone.training.growth import Growth, grow
 from greyzone.training.losses import target_loss
 from greyzone.training.options import named, run_command
 from greyzone.training.pairs import Source, file_digest, hash_fraction, open_text, read_rows
-from greyzone.training.running import RunSettings, Start, Trained, begin, check_settings, encode, finish, load_start, train
+from greyzone.training.running import (
+    RunSettings,
+    Start,
+    Trained,
+    begin,
+    check_settings,
+    encode,
+    finish,
+    load_start,
+    readable,
+    stated_settings,
+    train,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +83,8 @@ class MultilingualSettings(RunSettings):
         mse (between vectors as they come) or cosine.
     evaluation_pairs
         Held-back pairs of a language that are measured at most; further ones are counted.
+    learn_pieces
+        Size of the vocabulary learnt from the foreign sides; what a static student lacks of it is added. 0 adds nothing.
     cache
         Folder for the teacher's vectors, which several runs may share; the work folder if not given.
     """
@@ -82,6 +97,7 @@ class MultilingualSettings(RunSettings):
     columns: tuple[str, ...] = ()
     loss: str = "mse"
     evaluation_pairs: int = 1000
+    learn_pieces: int = 0
     cache: Path | None = None
 
 
@@ -142,6 +158,8 @@ def multilingual(settings: MultilingualSettings) -> MultilingualResult:
     check_settings(settings)
     if settings.loss not in {"mse", "cosine"} or settings.evaluation_pairs < 2:
         raise InputError(f"loss {settings.loss!r}, evaluation_pairs {settings.evaluation_pairs}", "mse or cosine, 2 or more")
+    if settings.learn_pieces < 0:
+        raise InputError(f"learn_pieces {settings.learn_pieces}", "0 or more")
     parallel = read_parallel(settings)
     training, held, unmeasured = hold_back(parallel, settings.evaluation_share, settings.evaluation_pairs, seed=settings.seed)
     start = load_start(settings.base, settings)
@@ -151,6 +169,8 @@ def multilingual(settings: MultilingualSettings) -> MultilingualResult:
     english = sorted({parallel.english[row] for row in training})
     taught = teacher_vectors(teacher, english, (settings.cache or folder / "teacher") / teacher.fingerprint)
     targets, energy = bridge(taught, encode(start.model, english))
+    before = accuracies(start.model, parallel, held)
+    growth = _grow(start, parallel, training, settings)
     training, unreadable = _readable(start, parallel, training)
     places = {text: place for place, text in enumerate(english)}
     columns: dict[str, list[Any]] = {
@@ -158,7 +178,6 @@ def multilingual(settings: MultilingualSettings) -> MultilingualResult:
         "foreign": [parallel.foreign[row] for row in training],
         "label": [places[parallel.english[row]] for row in training],
     }
-    before = accuracies(start.model, parallel, held)
     trained = train(
         start,
         columns,
@@ -181,7 +200,8 @@ def multilingual(settings: MultilingualSettings) -> MultilingualResult:
             "unreadable": unreadable,
         }
         | pairs,
-        "settings": {name: value for name, value in asdict(settings).items() if name not in {"out", "device", "cache"}},
+        "settings": stated_settings(settings),
+        "growth": asdict(growth) if growth else {},
         "figures": {"translation retrieval": joined} if joined else {},
         "trained": {name: value for name, value in asdict(trained).items() if name != "resumed_from"},
     }
@@ -351,14 +371,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
+def _grow(start: Start, parallel: Parallel, rows: Sequence[int], settings: MultilingualSettings) -> Growth | None:
+    """Grow a static student by the foreign sides, if that is wanted."""
+    if not settings.learn_pieces:
+        return None
+    if not start.static:
+        raise InputError(f"learn_pieces for {start.name}", "a static model", "a transformer has its own vocabulary")
+    return grow(start.model, sorted({parallel.foreign[row] for row in rows}), learn=settings.learn_pieces, surface=0.0, seed=settings.seed)
+
+
 def _readable(start: Start, parallel: Parallel, rows: list[int]) -> tuple[list[int], int]:
     """Return the rows of which a static student knows something on both sides, and the number of the others."""
     if not start.static:
         return rows, 0
-    sides = [encode(start.model, [side[row] for row in rows]).any(axis=1) for side in (parallel.english, parallel.foreign)]
-    kept = [row for row, *known in zip(rows, *sides, strict=True) if all(known)]
+    english, foreign = (readable(start.model, [side[row] for row in rows]) for side in (parallel.english, parallel.foreign))
+    kept = [row for row, known in zip(rows, english & foreign, strict=True) if known]
     if not kept:
-        raise InputError(f"{len(rows)} pairs that {start.name} knows nothing of", "languages that the student has pieces for")
+        raise InputError(f"{len(rows)} pairs that {start.name} knows nothing of", "its languages", "--learn-pieces adds what it lacks")
     return kept, len(rows) - len(kept)
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from greyzone.errors import EncoderError, GreyzoneError, InputError, StorageError
 from greyzone.models import load_encoder, resolve_device
@@ -43,7 +44,7 @@ already forgets more than it learns (docs/training.md has the figures). 2e-5 is 
 STATIC_BATCH, TRANSFORMER_BATCH = 128, 32
 """Rows of a batch."""
 
-_NOT_FACTS = ("out", "licence", "note", "device")
+_NOT_FACTS = ("licence", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +187,11 @@ def encode(model: Any, texts: Sequence[str]) -> Floats:  # noqa: ANN401 - senten
     return (rows / np.where(norms > 0, norms, 1.0)).astype(np.float32)
 
 
+def readable(model: Any, texts: Sequence[str]) -> npt.NDArray[np.bool_]:  # noqa: ANN401
+    """Return (len(texts),) whether `model` gives a text a vector that is not zero."""
+    return np.asarray(np.any(encode(model, texts), axis=1), dtype=np.bool_)
+
+
 def work_folder(out: Path) -> Path:
     """Return the folder that a run towards `out` works in."""
     return out.with_name(out.name + ".run")
@@ -202,7 +208,7 @@ def begin(settings: RunSettings, facts: Mapping[str, object]) -> Path:
         If it cannot be written.
     """
     folder = work_folder(settings.out)
-    chosen = {name: value for name, value in asdict(settings).items() if name not in _NOT_FACTS}
+    chosen = {name: value for name, value in stated_settings(settings).items() if name not in _NOT_FACTS}
     stated = json.loads(json.dumps({"settings": chosen, "facts": dict(facts), "versions": versions()}, default=str, sort_keys=True))
     path = folder / "run.json"
     try:
@@ -226,6 +232,16 @@ def begin(settings: RunSettings, facts: Mapping[str, object]) -> Path:
     except OSError as error:
         raise StorageError(f"cannot write {folder} ({error.strerror or error})", "", "choose another --out") from error
     return folder
+
+
+def stated_settings(settings: RunSettings) -> dict[str, object]:
+    """Return the settings as a card states them: files by name, since their digests say what they were, and no folder of the user's."""
+    left = {"out", "device", "cache"}
+    return {
+        name: [part.name if isinstance(part, Path) else part for part in value] if isinstance(value, tuple | list) else value
+        for name, value in asdict(settings).items()
+        if name not in left
+    }
 
 
 def versions() -> dict[str, str]:
