@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from importlib import resources
@@ -26,10 +26,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from greyzone.errors import InputError
+from greyzone.models.hashing import GOLDEN, Hashes, chunk_bounds, mix, ngram_hashes, pair_hashes, word_hashes
 from greyzone.records import Floats
 from greyzone.text import fold, words
 
-Hashes = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
@@ -48,14 +48,13 @@ UNKNOWN_LEVEL = 600
 CHUNK_CHARACTERS = 1 << 19
 """Texts are encoded in chunks of about this many characters, which bounds memory; it cannot change a vector."""
 
+CHUNK_TEXTS = 1 << 13
+
 VOCABULARY_SLICE = 1 << 13
 """Words whose vectors are held at a time, for the same reason."""
 
 LONGEST_STEM = 64
 """Character n-grams are taken of this many first characters of a word; what is longer is no word but a blob."""
-
-_GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_BASE = np.uint64(0x100000001B3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ class HashedEncoder:
             (len(texts), dimensions) float32, rows of norm 1; a text without words gives a zero row.
         """
         out = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for first, last in _chunks(texts):
+        for first, last in chunk_bounds(texts, characters=CHUNK_CHARACTERS, most=CHUNK_TEXTS):
             out[first:last] = _normalise(self._sums([words(text) for text in texts[first:last]]))
         return out
 
@@ -147,7 +146,7 @@ class HashedEncoder:
             return np.zeros((len(tokens), settings.dimensions))
         levels = _levels(vocabulary)
         languages = _languages(owners, indices, levels, len(tokens))
-        hashes = _word_hashes(vocabulary)
+        hashes = word_hashes(vocabulary)
         keys, counts = np.unique(owners * len(vocabulary) + indices, return_counts=True)
         rows, columns = keys // len(vocabulary), keys % len(vocabulary)
         weights = _sif(levels[columns, languages[rows]], settings.sif)
@@ -166,7 +165,7 @@ class HashedEncoder:
         settings = self.settings
         inside = np.flatnonzero(owners[1:] == owners[:-1])
         first, second = indices[inside], indices[inside + 1]
-        pairs, places = np.unique(_mix(hashes[first] * _BASE + _mix(hashes[second])), return_inverse=True)
+        pairs, places = np.unique(pair_hashes(hashes[first], hashes[second]), return_inverse=True)
         keys, found, counts = np.unique(owners[inside] * max(len(pairs), 1) + places, return_index=True, return_counts=True)
         rows = keys // max(len(pairs), 1)
         geometric = np.rint(np.sqrt(weights[inside][found] * weights[inside + 1][found]))
@@ -224,18 +223,6 @@ def _tf(counts: Integers) -> Doubles:
     return found
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of chunks of about `CHUNK_CHARACTERS` characters and at most 8,192 texts."""
-    first = size = 0
-    for position, text in enumerate(texts):
-        size += len(text)
-        if size >= CHUNK_CHARACTERS or position - first >= 8191:
-            yield first, position + 1
-            first, size = position + 1, 0
-    if first < len(texts):
-        yield first, len(texts)
-
-
 def _index(tokens: Sequence[Sequence[str]]) -> tuple[list[str], Integers, Integers]:
     """Return the folded vocabulary and, per token, its text and its place in the vocabulary."""
     places: dict[str, int] = {}
@@ -275,48 +262,14 @@ def _languages(owners: Integers, indices: Integers, levels: Integers, n_texts: i
     return found
 
 
-def _mix(values: Hashes) -> Hashes:
-    """Return the finaliser of SplitMix64 (Steele, Lea and Flood 2014) of every value."""
-    mixed = values + _GOLDEN
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-def _codes(vocabulary: Sequence[str]) -> tuple[Hashes, Integers, Integers]:
-    """Return the code points of ``<word>`` after ``<word>``, with the first place and the length of each."""
-    bounded = [f"\x02{word}\x03" for word in vocabulary]
-    lengths = np.array([len(word) for word in bounded], dtype=np.int64)
-    codes = np.frombuffer("".join(bounded).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
-    return codes, np.cumsum(lengths) - lengths, lengths
-
-
-def _word_hashes(vocabulary: Sequence[str]) -> Hashes:
-    """Return 64-bit hashes of the words: a sum over mixed (position, code point)."""
-    codes, starts, lengths = _codes(vocabulary)
-    places = (np.arange(len(codes)) - np.repeat(starts, lengths)).astype(np.uint64)
-    return _mix(np.add.reduceat(_mix(codes * _BASE + _mix(places)), starts))
-
-
-def _ngrams(vocabulary: Sequence[str], size: int) -> tuple[Integers, Hashes]:
-    """Return the word and the hash of every character n-gram of `size`; a shorter word has none."""
-    codes, starts, lengths = _codes([word[:LONGEST_STEM] for word in vocabulary])
-    owners = np.repeat(np.arange(len(vocabulary)), lengths)
-    places = np.flatnonzero(np.arange(len(codes)) + size <= np.repeat(starts + lengths, lengths))
-    hashed = np.full(len(places), size, dtype=np.uint64)
-    for step in range(size):
-        hashed = _mix(hashed * _BASE + codes[places + step])
-    return owners[places], hashed
-
-
 def _project(hashes: Hashes, settings: HashedSettings) -> tuple[Integers, Doubles]:
     """Return the coordinates and signs of the features, both (len(hashes), entries).
 
     Each entry has a block of ``dimensions / entries`` coordinates to itself, as in a count sketch, so no two meet.
     """
     bounds = np.linspace(0, settings.dimensions, settings.entries + 1).astype(np.int64)
-    steps = np.arange(settings.entries, dtype=np.uint64) * _GOLDEN
-    drawn = _mix(hashes[:, None] + steps[None, :])
+    steps = np.arange(settings.entries, dtype=np.uint64) * GOLDEN
+    drawn = mix(hashes[:, None] + steps[None, :])
     widths = np.diff(bounds).astype(np.uint64)
     coordinates = bounds[:-1] + ((drawn >> np.uint64(1)) % widths).astype(np.int64)
     signs = np.where(drawn & np.uint64(1), 1.0, -1.0)
@@ -328,7 +281,7 @@ def _word_vectors(vocabulary: Sequence[str], hashes: Hashes, settings: HashedSet
     owners = [np.arange(len(vocabulary))]
     features = [hashes]
     for size in range(settings.shortest, settings.longest + 1) if settings.ngram_share > 0 else ():
-        owner, hashed = _ngrams(vocabulary, size)
+        owner, hashed = ngram_hashes([word[:LONGEST_STEM] for word in vocabulary], size)
         owners.append(owner)
         features.append(hashed)
     owner = np.concatenate(owners)

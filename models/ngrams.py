@@ -22,6 +22,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from greyzone.errors import InputError
+from greyzone.models.hashing import Hashes, ngram_hashes, pair_hashes, word_hashes
 
 CHUNK_TEXTS = 2048
 """Texts counted at once; bounds the memory, cannot change a result."""
@@ -32,10 +33,7 @@ LONGEST_WORD = 64
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 _HANDLE = re.compile(r"(?<!\w)@\w+")
 _TOKEN = re.compile(r"[^\W_]+|[^\w\s]|_")
-_GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_BASE = np.uint64(0x100000001B3)
 
-Hashes = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
 
 
@@ -86,12 +84,12 @@ def tokens(text: str) -> list[str]:
 
 def _words_of(texts: Sequence[str], settings: NgramSettings) -> sparse.csr_array:
     vocabulary, owners, places = _index([[token.lower() for token in tokens(text)] for text in texts])
-    hashes = _word_hashes(vocabulary)
+    hashes = word_hashes([word[:LONGEST_WORD] for word in vocabulary])
     rows, keys = [owners], [hashes[places]]
     if settings.pairs:
         inside = np.flatnonzero(owners[1:] == owners[:-1])
         rows.append(owners[inside])
-        keys.append(_mix(hashes[places[inside]] * _BASE + _mix(hashes[places[inside + 1]])))
+        keys.append(pair_hashes(hashes[places[inside]], hashes[places[inside + 1]]))
     columns = _columns(np.concatenate(keys), settings)
     return _counts(np.concatenate(rows), columns, (len(texts), 1 << settings.bits))
 
@@ -99,7 +97,8 @@ def _words_of(texts: Sequence[str], settings: NgramSettings) -> sparse.csr_array
 def _characters_of(texts: Sequence[str], settings: NgramSettings) -> sparse.csr_array:
     vocabulary, owners, places = _index([tokens(text) for text in texts])
     bags = _counts(owners, places, (len(texts), len(vocabulary)))
-    found = [_ngrams(vocabulary, size) for size in range(settings.shortest, settings.longest + 1)]
+    shortened = [word[:LONGEST_WORD] for word in vocabulary]
+    found = [ngram_hashes(shortened, size) for size in range(settings.shortest, settings.longest + 1)]
     words = np.concatenate([word for word, _ in found])
     columns = _columns(np.concatenate([hashed for _, hashed in found]), settings)
     counted = sparse.csr_array(bags @ _counts(words, columns, (len(vocabulary), 1 << settings.bits)))
@@ -130,38 +129,3 @@ def _stack(parts: Sequence[sparse.csr_array], settings: NgramSettings) -> sparse
 
 def _columns(hashes: Hashes, settings: NgramSettings) -> Integers:
     return (hashes >> np.uint64(64 - settings.bits)).astype(np.int64)
-
-
-def _mix(values: Hashes) -> Hashes:
-    """Return the finaliser of SplitMix64 (Steele, Lea and Flood 2014) of every value."""
-    mixed = values + _GOLDEN
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-def _codes(vocabulary: Sequence[str]) -> tuple[Hashes, Integers, Integers]:
-    """Return the code points of ``<word>`` after ``<word>``, with the first place and the length of each."""
-    bounded = [f"\x02{word[:LONGEST_WORD]}\x03" for word in vocabulary]
-    lengths = np.array([len(word) for word in bounded], dtype=np.int64)
-    codes = np.frombuffer("".join(bounded).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
-    return codes, np.cumsum(lengths) - lengths, lengths
-
-
-def _word_hashes(vocabulary: Sequence[str]) -> Hashes:
-    if not vocabulary:
-        return np.zeros(0, dtype=np.uint64)
-    codes, starts, lengths = _codes(vocabulary)
-    places = (np.arange(len(codes)) - np.repeat(starts, lengths)).astype(np.uint64)
-    return _mix(np.add.reduceat(_mix(codes * _BASE + _mix(places)), starts))
-
-
-def _ngrams(vocabulary: Sequence[str], size: int) -> tuple[Integers, Hashes]:
-    """Return the word and the hash of every character n-gram of `size`; a shorter word has none."""
-    codes, starts, lengths = _codes(vocabulary)
-    owners = np.repeat(np.arange(len(vocabulary), dtype=np.int64), lengths)
-    places = np.flatnonzero(np.arange(len(codes)) + size <= np.repeat(starts + lengths, lengths))
-    hashed = np.full(len(places), size, dtype=np.uint64)
-    for step in range(size):
-        hashed = _mix(hashed * _BASE + codes[places + step])
-    return owners[places], hashed

@@ -16,7 +16,7 @@ import json
 import lzma
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from itertools import chain
@@ -28,6 +28,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from greyzone.errors import EncoderError
+from greyzone.models.hashing import chunk_bounds
 from greyzone.records import Floats
 from greyzone.text import words
 
@@ -161,7 +162,7 @@ class StaticEncoder:
             (len(texts), dimensions) float32, rows of norm 1; a text without a known word gives a zero row.
         """
         out = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for first, last in _chunks(texts):
+        for first, last in chunk_bounds(texts, characters=CHUNK_CHARACTERS, most=CHUNK_TEXTS):
             bags = self.bags(texts[first:last])
             used = np.unique(bags.indices).astype(np.int64)
             narrow = sparse.csr_matrix((bags.data, np.searchsorted(used, bags.indices), bags.indptr), shape=(last - first, len(used)))
@@ -287,15 +288,3 @@ def _unit(sums: Doubles) -> Floats:
     norms = np.sqrt(np.square(whole).sum(axis=1, keepdims=True))
     rows: Floats = (whole / np.where(norms > 0, norms, 1.0)).astype(np.float32)
     return rows
-
-
-def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of chunks of about `CHUNK_CHARACTERS` characters and at most `CHUNK_TEXTS` texts."""
-    first = size = 0
-    for position, text in enumerate(texts):
-        size += len(text)
-        if size >= CHUNK_CHARACTERS or position - first >= CHUNK_TEXTS - 1:
-            yield first, position + 1
-            first, size = position + 1, 0
-    if first < len(texts):
-        yield first, len(texts)

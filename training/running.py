@@ -318,7 +318,7 @@ def train(
         train_dataset=datasets.Dataset.from_dict(dict(columns)),
         loss=loss,
     )
-    resumed = _last_whole(folder / "checkpoints")
+    resumed = last_whole(folder / "checkpoints")
     state = trainer.state
     if resumed is not None:
         logger.info("going on from step %d", resumed[0])
@@ -360,7 +360,7 @@ def _keep_zero_rows(model: Any) -> None:  # noqa: ANN401
         weight.register_hook(lambda gradient: gradient.masked_fill(zero[:, None], 0.0))
 
 
-def _last_whole(checkpoints: Path) -> tuple[int, Path] | None:
+def last_whole(checkpoints: Path) -> tuple[int, Path] | None:
     """Return the step and folder of the newest checkpoint that is whole; others are removed."""
     found: list[tuple[int, Path]] = []
     for path in sorted(checkpoints.glob("checkpoint-*")):

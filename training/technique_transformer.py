@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from greyzone.eval.metrics import average_precision
 from greyzone.models.device import resolve_device
 from greyzone.models.hub import find_model
 from greyzone.models.transformer_head import forward, longest_input, tokenise
-from greyzone.training.running import KEPT_CHECKPOINTS, TRANSFORMER_BATCH, TRANSFORMER_RATE, RunSettings, Trained
+from greyzone.training.running import KEPT_CHECKPOINTS, TRANSFORMER_BATCH, TRANSFORMER_RATE, RunSettings, Trained, last_whole
 from greyzone.training.trainer import FIGURE, MARKER, tired
 
 logger = logging.getLogger(__name__)
@@ -169,7 +168,7 @@ def train_classifier(
         callbacks=[Run()],
     )
     trainer.remove_callback(PrinterCallback)
-    resumed = newest_whole(folder / "checkpoints")
+    resumed = last_whole(folder / "checkpoints")
     state = trainer.state
     if resumed is not None:
         logger.info("going on from step %d", resumed[0])
@@ -206,18 +205,6 @@ def loss_function(kind: str, truth: Flags, balance: float) -> Callable[[Any, Any
         return found.sum(dim=1).mean()
 
     return bce if kind == "bce" else asymmetric
-
-
-def newest_whole(checkpoints: Path) -> tuple[int, Path] | None:
-    """Return the step and folder of the newest checkpoint that is whole; others are removed."""
-    found: list[tuple[int, Path]] = []
-    for path in sorted(checkpoints.glob("checkpoint-*")):
-        if (path / MARKER).is_file():
-            found.append((int(path.name.rpartition("-")[2]), path))
-        else:
-            logger.warning("removed %s: a kill left it unfinished", path)
-            shutil.rmtree(path)
-    return max(found, default=None)
 
 
 def _arguments(rows: int, classifier: Classifier, settings: RunSettings, folder: Path) -> Any:  # noqa: ANN401
