@@ -63,7 +63,7 @@ def measure_encoders(
     batch_size: int = 64,
     dtype: str = "auto",
     cache: Path | None = None,
-    report: Callable[[str], None] | None = None,
+    report: Callable[[SetResult, float], None] | None = None,
 ) -> tuple[list[SetResult], list[Skipped]]:
     """Measure every encoder on every chosen set that is in `folder`.
 
@@ -82,7 +82,7 @@ def measure_encoders(
     device, batch_size, dtype, cache
         As for `open_rival`. Speed is always taken on one core, without the cache.
     report
-        Called with a line after each set.
+        Called with each result, and the seconds that it took, as soon as it is there.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def measure_encoders(
                 digests = sets.digests(folder, name)
             results.append(SetResult(rival.name, rival.fingerprint, name, digests, quick, tuple(figures)))
             if report:
-                report(f"{rival.name} on {name}: {time.monotonic() - begun:.1f} s")
+                report(results[-1], time.monotonic() - begun)
     return results, skipped
 
 
@@ -216,12 +216,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="thin the sets: a look in a minute, not for comparison")
     parser.add_argument("--no-clustering", action="store_true", help="no k-means and no linkage, which take most of the time of four sets")
     parser.add_argument("--details", action="store_true", help="show every figure, such as each language")
-    parser.add_argument("--json", action="store_true", help="one line of JSON an encoder and set, with every figure")
+    parser.add_argument(
+        "--json", action="store_true", help="one line of JSON an encoder and set, with every figure, as soon as it is measured"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16, for models that are not embedded")
     parser.add_argument("--cache", metavar="FOLDER", help="keep vectors here, so that a second run encodes nothing again")
     given = parser.parse_args(argv)
+
+    def report(result: SetResult, seconds: float) -> None:
+        sys.stderr.write(f"{result.encoder} on {result.set}: {seconds:.1f} s\n")
+        if given.json:
+            # At once, so that what was measured outlives an interruption.
+            sys.stdout.write(to_json_lines([result]) + "\n")
+            sys.stdout.flush()
 
     def command() -> int:
         results, skipped = measure_encoders(
@@ -234,10 +243,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             batch_size=given.batch_size,
             dtype=given.dtype,
             cache=Path(given.cache) if given.cache else None,
-            report=_say,
+            report=report,
         )
-        text = to_json_lines(results, skipped) if given.json else format_table(results, skipped, details=given.details)
-        sys.stdout.write(text + "\n")
+        if not given.json:
+            sys.stdout.write(format_table(results, skipped, details=given.details) + "\n")
+        elif skipped:
+            sys.stdout.write(to_json_lines((), skipped) + "\n")
         return 0
 
     return run_command(command)
@@ -261,10 +272,6 @@ def _present(folder: Path, names: Sequence[str]) -> tuple[list[str], list[Skippe
     if not present:
         raise InputError(f"none of {', '.join(names)} in {folder}", "the files that docs/data.md names")
     return present, skipped
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 def _short(name: str) -> str:

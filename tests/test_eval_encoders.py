@@ -416,6 +416,19 @@ def test_absent_sets_are_named(folder, capsys):
     assert "set 'nothing'" in capsys.readouterr().err
 
 
+def test_json_lines_come_as_they_are_measured(folder, monkeypatch, capsys):
+    # The second encoder breaks off: what the first gave must stand already.
+    def break_off(texts):
+        raise EncoderError("invented")
+
+    plain = encoders.open_rival
+    monkeypatch.setattr(
+        encoders, "open_rival", lambda name, **given: plain(name) if name == "hashed" else rivals.Rival(name, break_off, "none")
+    )
+    assert encoders.main(["--data", str(folder), "--set", "snopes", "-e", "hashed", "-e", "broken", "--json"]) == 2
+    assert [json.loads(line)["encoder"] for line in capsys.readouterr().out.splitlines()] == ["hashed"]
+
+
 def test_data_folder_from_the_environment(folder, monkeypatch, capsys):
     monkeypatch.delenv(encoders.DATA_VARIABLE, raising=False)
     assert encoders.main(["-e", "hashed", "--set", "uci-news"]) == 2
