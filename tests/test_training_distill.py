@@ -289,6 +289,15 @@ def test_a_whole_build_knows_translations_and_comes_out_the_same_again(material,
     assert (material / "first.safetensors").read_bytes() == (material / "second.safetensors").read_bytes()
 
 
+def test_sentence_pairs_alone_are_enough(material, teacher):
+    from greyzone.training.distill import Distillation, distill
+
+    made = distill(Distillation(teacher, material / "parallel.tsv.xz", material / "bare.safetensors", pieces=200, dimensions=8, mixtures=5))
+    assert set(made.metadata["sources"]) == {"tatoeba", "tico19"}
+    german, english, other = StaticEncoder.load(made.path).encode(["Hafen", "harbour", "mayor"])
+    assert german @ english > german @ other
+
+
 def test_a_wrong_teacher_is_one_line(material, tmp_path, capsys):
     from greyzone.training.distill import main
 

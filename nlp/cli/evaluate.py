@@ -31,6 +31,12 @@ MEASURES = (
         "Measure documents a second of transformer models on this machine's processors or GPU.",
         "greyzone eval throughput --quick",
     ),
+    Forwarded(
+        "lexical",
+        "greyzone.eval.lexical",
+        "Measure what the words of a corpus add to an encoder, and the rule that weighs them.",
+        "greyzone eval lexical --data ../shared/data -e default",
+    ),
 )
 """Measurements that parse their own arguments."""
 
