@@ -62,6 +62,8 @@ def describe_narratives(
     probabilities: npt.NDArray[np.floating],
     *,
     doctrine: Doctrine,
+    hierarchy: npt.NDArray[np.integer] | None = None,
+    leaders: npt.NDArray[np.integer] | None = None,
 ) -> NarrativeResult:
     """Describe the clusters of the representatives as narratives of all documents.
 
@@ -75,6 +77,11 @@ def describe_narratives(
         (r,) cluster (-1: noise) and strength of membership of each representative.
     doctrine
         Gives the masses of the breakout scale.
+    hierarchy
+        (r, 3) labels of each representative at story, narrative and theme (-1: none); the middle column is not read, `labels` holds.
+        Without it, stories and themes are null.
+    leaders
+        (r,) row that each representative nearly repeats in meaning, its own if none. Without it, `echo_of` is null.
 
     Returns
     -------
@@ -84,16 +91,17 @@ def describe_narratives(
     Raises
     ------
     InputError
-        If an array has not one row a representative.
+        If an array has not one row a representative, or a narrative lies in two themes.
     """
     frame = _frame(check(documents, DOCUMENTS, "documents"), copies, vectors, labels, probabilities)
+    levels = _levels(frame, hierarchy)
     weights = _keyword_weights(frame)
     scale = doctrine.section("breakout")
-    rows = [_narrative(frame, cluster, weights[cluster], scale) for cluster in range(frame.clusters)]
+    rows = [_narrative(frame, cluster, weights[cluster], scale) | levels.of(cluster) for cluster in range(frame.clusters)]
     ranks = sorted(range(len(rows)), key=lambda cluster: (-int(str(rows[cluster]["size"])), str(rows[cluster]["narrative_id"])))
     return NarrativeResult(
         narratives=table([rows[cluster] for cluster in ranks], NARRATIVES),
-        members=_members(frame, [str(row["narrative_id"]) for row in rows]),
+        members=_members(frame, [str(row["narrative_id"]) for row in rows], levels, _echoes(frame, leaders)),
         vectors=frame.centroids[np.asarray(ranks, dtype=np.int64)],
     )
 
@@ -301,7 +309,67 @@ def _several(counts: Counter[str], lesser: float) -> float:
     return float(sum(number >= lesser * total for number in counts.values()) > 1)
 
 
-def _members(frame: _Frame, ids: list[str]) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """Ids of the story of each document and of the theme of each cluster, and the number of stories of each cluster."""
+
+    story: pa.Array
+    theme: list[str | None]
+    stories: list[int] | None
+
+    def of(self, cluster: int) -> Row:
+        return {"theme_id": self.theme[cluster], "stories": self.stories[cluster] if self.stories else None}
+
+
+def _levels(frame: _Frame, hierarchy: npt.NDArray[np.integer] | None) -> _Levels:
+    """Name stories and themes after their earliest distinct text, as narratives are."""
+    if hierarchy is None:
+        return _Levels(pa.nulls(len(frame.place), pa.string()), [None] * frame.clusters, None)
+    if np.shape(hierarchy) != (len(frame.vectors), 3):
+        raise InputError(f"a hierarchy of shape {np.shape(hierarchy)}", f"({len(frame.vectors)}, 3): story, narrative, theme")
+    story, theme = (np.asarray(hierarchy, dtype=np.int64)[frame.place, level] for level in (0, 2))
+    inside = frame.label >= 0
+    pairs = np.unique(np.stack([frame.label, theme], axis=1)[inside & (theme >= 0)], axis=0)
+    torn = pairs[1:][pairs[1:, 0] == pairs[:-1, 0]]
+    if len(torn):
+        raise InputError(f"a narrative (label {torn[0, 0]}) that lies in two themes", "levels that nest: story, narrative, theme")
+    names = _names(frame, theme, "thm")
+    themes: list[str | None] = [None] * frame.clusters
+    for cluster, own in pairs.tolist():
+        themes[cluster] = names[own]
+    told = np.unique(np.stack([frame.label, story], axis=1)[inside & (story >= 0)], axis=0)[:, 0]
+    stories = _names(frame, story, "sto")
+    return _Levels(
+        pa.array([stories.get(number) for number in story.tolist()], pa.string()),
+        themes,
+        np.bincount(told, minlength=frame.clusters).tolist(),
+    )
+
+
+def _names(frame: _Frame, label: Ints, prefix: str) -> dict[int, str]:
+    """Return an id for each label >= 0 of the documents: the hash of its earliest distinct text."""
+    own = np.flatnonzero(frame.own & (label >= 0))
+    order = own[np.lexsort((own, np.isnat(frame.begins[own]), frame.begins[own], label[own]))]
+    found, first = np.unique(label[order], return_index=True)
+    return {
+        number: content_id(prefix, frame.columns["doc_id"][row]) for number, row in zip(found.tolist(), order[first].tolist(), strict=True)
+    }
+
+
+def _echoes(frame: _Frame, leaders: npt.NDArray[np.integer] | None) -> pa.Array:
+    """Return for each document the representative that its own one nearly repeats."""
+    if leaders is None:
+        return pa.nulls(len(frame.place), pa.string())
+    followed = np.asarray(leaders, dtype=np.int64)
+    if followed.shape != (len(frame.vectors),) or not np.all((followed >= 0) & (followed < len(frame.vectors))):
+        raise InputError(f"leaders of shape {followed.shape}", f"({len(frame.vectors)},) rows of representatives")
+    row = np.empty(len(frame.vectors), dtype=np.int64)
+    row[frame.place[frame.own]] = np.flatnonzero(frame.own)
+    leader = followed[frame.place]
+    return pa.array(frame.columns["doc_id"], pa.string()).take(pa.array(row[leader], mask=leader == frame.place))
+
+
+def _members(frame: _Frame, ids: list[str], levels: _Levels, echoes: pa.Array) -> pa.Table:
     label = np.full(len(frame.vectors), -1, dtype=np.int64)
     label[frame.place] = frame.label
     nearest, second, distances = _two_nearest(frame.vectors, frame.centroids, label)
@@ -320,6 +388,8 @@ def _members(frame: _Frame, ids: list[str]) -> pa.Table:
             "distance": pa.array(distances[frame.place, 0], mask=first < 0),
             "second_id": named(other),
             "second_distance": pa.array(distances[frame.place, 1], mask=other < 0),
+            "story_id": levels.story,
+            "echo_of": echoes,
         },
         schema=MEMBERS,
     )

@@ -111,9 +111,12 @@ NARRATIVES = _schema(
     targets=STRINGS,
     breakout=pa.list_(pa.float64()),
     parents=STRINGS,
+    theme_id=pa.string(),
+    stories=pa.int64(),
 )
 """`exemplars` are doc_ids, `headline` is a sentence of the first one, `targets` ISO 3166 states named in the documents (most
-named first), `breakout` P(category 1..6), `parents` ids of the narratives it came from in an earlier run of the case."""
+named first), `breakout` P(category 1..6), `parents` ids of the narratives it came from in an earlier run of the case, `theme_id` the
+wider theme that it belongs to and `stories` the number of stories in it (null where no hierarchy was given)."""
 
 MEMBERS = _schema(
     doc_id=pa.string(),
@@ -123,9 +126,12 @@ MEMBERS = _schema(
     distance=pa.float32(),
     second_id=pa.string(),
     second_distance=pa.float32(),
+    story_id=pa.string(),
+    echo_of=pa.string(),
 )
 """One row a document. `narrative_id` is null for noise; `nearest_id` is then the nearest narrative. Distances are 1 - cosine to
-the centroids of `nearest_id` and `second_id`."""
+the centroids of `nearest_id` and `second_id`. `story_id` is the story inside the narrative, `echo_of` the document that this one (or
+the one it copies) nearly repeats in meaning; null where there is none."""
 
 EXPLANATIONS = pa.list_(
     pa.struct(
@@ -355,7 +361,7 @@ def content_id(prefix: str, *parts: object) -> str:
     Parameters
     ----------
     prefix
-        What the id names: doc, nar, grp, rep, inc, lnk, cmp.
+        What the id names: doc, nar, sto, thm, grp, rep, inc, lnk, cmp.
     parts
         Anything whose ``str`` is its content; None and "" differ.
 

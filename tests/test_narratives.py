@@ -25,8 +25,8 @@ STORIES = (
 DOCTRINE = load_doctrine()
 
 
-def describe_narratives(*arrays):
-    return described(*arrays, doctrine=DOCTRINE)
+def describe_narratives(*arrays, **levels):
+    return described(*arrays, doctrine=DOCTRINE, **levels)
 
 
 def scenario(seed: int = 0, size: int = 24):
@@ -186,6 +186,42 @@ def test_distances_of_members_and_noise_by_hand():
     assert members[0]["distance"] == pytest.approx(0.0, abs=1e-6)
     assert members[0]["second_distance"] == pytest.approx(1.0, abs=1e-6)
     assert members[3]["nearest_id"] is members[3]["distance"] is members[3]["second_id"] is None
+
+
+def four_texts(**levels):
+    """Two narratives of two texts, a copy of the second text, the third earlier than the fourth."""
+    rows = [{"doc_id": f"doc-{place}", "text": f"text {place}"} for place in range(5)]
+    rows[2] |= {"published_at": START + timedelta(days=2), "published_precision": "day"}
+    rows[3] |= {"published_at": START, "published_precision": "day"}
+    copies = [{"doc_id": "doc-4", "representative": "doc-1", "kind": "near", "similarity": 0.9}]
+    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.float32)
+    tables = records.table(rows, records.DOCUMENTS), records.table(copies, records.COPIES)
+    return describe_narratives(*tables, vectors, np.array([0, 0, 1, 1]), np.ones(4), **levels)
+
+
+def test_stories_themes_and_echoes_by_hand():
+    found = four_texts(hierarchy=np.array([[7, 0, 3], [-1, 0, 3], [5, 1, 3], [5, 1, 3]]), leaders=np.array([0, 0, 2, 3]))
+    members = found.members.to_pylist()
+    first, late = records.content_id("sto", "doc-0"), records.content_id("sto", "doc-3")
+    assert [row["story_id"] for row in members] == [first, None, late, late, None]
+    assert [row["echo_of"] for row in members] == [None, "doc-0", None, None, "doc-0"]
+    assert found.narratives["theme_id"].to_pylist() == [records.content_id("thm", "doc-3")] * 2
+    assert found.narratives["stories"].to_pylist() == [1, 1]
+
+
+def test_without_a_hierarchy_nothing_is_said_of_it():
+    found = four_texts()
+    assert found.members["story_id"].null_count == found.members["echo_of"].null_count == 5
+    assert found.narratives["theme_id"].null_count == found.narratives["stories"].null_count == 2
+
+
+def test_levels_that_do_not_nest_are_refused():
+    with pytest.raises(InputError, match="two themes"):
+        four_texts(hierarchy=np.array([[0, 0, 1], [0, 0, 2], [1, 1, 2], [1, 1, 2]]))
+    with pytest.raises(InputError, match="shape"):
+        four_texts(hierarchy=np.zeros((4, 2), dtype=int))
+    with pytest.raises(InputError, match="leaders"):
+        four_texts(leaders=np.array([0, 0, 2, 9]))
 
 
 def test_no_narratives_at_all():
