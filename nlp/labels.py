@@ -1,95 +1,301 @@
-"""Words that name a narrative, and the sentence that says it.
+"""Words that name a narrative, in each of its languages and against its nearest rival, and the sentence that says it.
 
 Class-based TF-IDF (Grootendorst 2022, arXiv:2203.05794): a narrative is one long text; the weight of term t in narrative c is
-tf(t, c) * log(1 + A / f(t)), with tf the term's share of the narrative's words, f its number over all narratives and the background,
-and A the mean number of words of a narrative. Nothing is generated: labels are words and headlines sentences of the documents.
+tf(t, c) * log(1 + A / f(t)), with tf the term's share of the narrative's terms, f its number over all narratives and the background,
+and A the mean number of terms of a narrative (the background counts as one). For one language the same is taken over the texts in
+that language alone, A over the narratives that have such texts. A term that stands in one text alone counts only where no term of the
+narrative stands in two.
+
+Rivals. What tells a narrative from another one are the terms whose weight here most exceeds their weight there.
+
+Scripts without spaces. Terms are pairs of characters (`greyzone.terms`); to be read, they are put together again: abc is one word
+where joins(abc) >= half of the places where ab or bc stands, j / (f(ab) + f(bc) - j) >= 1/2 (the estimate of Chien 1997), greedily
+from the heaviest pair, the stronger side first, up to `LONGEST` characters.
+
+Nothing is generated: labels are words and headlines sentences of the documents.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import pairwise
 
-from greyzone.text import fold, sentences, stopwords, words
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-LEAD_WORDS = 200
-"""Words of a text that count: the lead names its story, and one long text must not outweigh a hundred posts."""
+from greyzone.terms import Counts, Ints, clusters, spellings, unspaced
+from greyzone.text import fold, sentences, words
+
+Doubles = npt.NDArray[np.float64]
 
 KEYWORDS = 10
 LABEL_TERMS = 4
+LANGUAGE_TERMS = 6
+RIVAL_TERMS = 6
 
 HEADLINE_LENGTH = 160
 """Characters of a headline; a longer sentence is cut at a word."""
 
-LEAST_LETTERS = 3
-"""Letters of a term, but for scripts written without spaces."""
+CANDIDATES = 48
+"""Heaviest terms of a narrative that are looked at: several may be spellings or pieces of one word."""
+
+JOINED = 0.5
+LONGEST = {"han": 4, "katakana": 12, "other": 8}
+"""Characters of a word that is put together: most Chinese words have two, hardly any more than four; foreign words in kana are long."""
 
 _NOT_SHOWN = re.compile(r"https?://\S+|www\.\S+|(?:^RT\s+@\w+:?\s*)", re.IGNORECASE)
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
-def terms(text: str, lang: str) -> list[str]:
-    """Return the words of the lead of `text` that can name a story: no stop words of `lang`, no numbers, no short words.
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Which pairs of characters stand on which in one narrative: (other pair, the three characters, how often) by pair."""
 
-    A language without a stop list gets the union of all lists.
+    after: dict[str, list[tuple[str, str, int]]]
+    before: dict[str, list[tuple[str, str, int]]]
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Terms of every narrative, as arrays ordered by (group, term).
+
+    Attributes
+    ----------
+    vocabulary
+        Terms, ascending.
+    group, code, number, weight
+        int64, int64 (place in `vocabulary`), int64, float64.
+    named
+        Whether the term may name its narrative.
+    groups
+        Number of narratives; group `groups` is the background.
     """
-    stops = stopwords(lang) or stopwords("und")
-    return [word for word in words(text)[:LEAD_WORDS] if word not in stops and _telling(word)]
+
+    vocabulary: pa.Array
+    group: Ints
+    code: Ints
+    number: Ints
+    weight: Doubles
+    named: npt.NDArray[np.bool_]
+    groups: int
+
+    @cached_property
+    def bounds(self) -> list[int]:
+        """Where each group begins, and the end."""
+        found: list[int] = np.searchsorted(self.group, np.arange(self.groups + 1)).tolist()
+        return found
+
+    def weights(self, group: int) -> dict[str, float]:
+        """Return the weights of the terms that may name a narrative."""
+        rows = np.arange(self.bounds[group], self.bounds[group + 1])
+        rows = rows[self.named[rows]]
+        return dict(zip(self.vocabulary.take(pa.array(self.code[rows])).to_pylist(), self.weight[rows].tolist(), strict=True))
+
+    def numbers(self, group: int) -> dict[str, int]:
+        """Return how often each term stands in a narrative."""
+        rows = slice(self.bounds[group], self.bounds[group + 1])
+        return dict(zip(self.vocabulary.take(pa.array(self.code[rows])).to_pylist(), self.number[rows].tolist(), strict=True))
+
+    def tops(self, score: Doubles, number: int, pieces: Mapping[int, Pieces]) -> list[list[str]]:
+        """Return for each narrative the `number` terms of greatest positive `score` (one a row), put together and told once."""
+        rows = np.flatnonzero(self.named & (self.group < self.groups) & (score > 0))
+        rows = rows[np.lexsort((self.code[rows], -score[rows], self.group[rows]))]
+        starts = np.searchsorted(self.group[rows], np.arange(self.groups))
+        rows = rows[np.arange(len(rows)) - starts[self.group[rows]] < CANDIDATES]
+        bounds = np.searchsorted(self.group[rows], np.arange(self.groups + 1)).tolist()
+        terms = self.vocabulary.take(pa.array(self.code[rows])).to_pylist()
+        found = []
+        for group, (start, stop) in enumerate(pairwise(bounds)):
+            glue = partial(glued, numbers=self.numbers(group), pieces=pieces[group]) if stop > start and group in pieces else None
+            found.append(top_terms(terms[start:stop], number, glue))
+        return found
 
 
-def keyword_weights(classes: Sequence[Iterable[Sequence[str]]]) -> list[dict[str, float]]:
-    """Weigh the terms of each class by class-based TF-IDF.
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What names each narrative: `keywords`, the terms that tell it from its `rival`, those `by_language` (language to terms).
+
+    `weighed` and `shown` (from `greyzone.terms.spellings`) are what headlines need.
+    """
+
+    keywords: list[list[str]]
+    rival: list[list[str]]
+    by_language: list[dict[str, list[str]]]
+    weighed: Weighed
+    shown: dict[str, dict[str, str]]
+
+
+def name_narratives(counts: Counts, rivals: Ints) -> Wording:
+    """Find the words of every narrative.
 
     Parameters
     ----------
-    classes
-        For each narrative (and the background) the terms of its texts, one sequence a text.
+    counts
+        Of the groups ``0 .. k - 1`` (narratives) and k (the background).
+    rivals
+        (k,) int64 nearest other narrative of each, -1 where there is none.
 
     Returns
     -------
-    list of dict
-        Terms with their weights, heaviest first, ties in alphabetical order. A term of one text alone counts only where no term
-        stands in two texts.
+    Wording
+        Terms heaviest first, ties in alphabetical order.
     """
-    counts: list[Counter[str]] = []
-    texts: list[Counter[str]] = []
-    for members in classes:
-        count: Counter[str] = Counter()
-        spread: Counter[str] = Counter()
-        for found in members:
-            count.update(found)
-            spread.update(set(found))
-        counts.append(count)
-        texts.append(spread)
-    overall: Counter[str] = Counter()
-    for count in counts:
-        overall.update(count)
-    mean = overall.total() / max(1, len(counts))
-    weights = []
-    for count, spread in zip(counts, texts, strict=True):
-        shared = any(number > 1 for number in spread.values())
-        total = max(1, count.total())
-        found_weights = {
-            term: number / total * math.log1p(mean / overall[term]) for term, number in count.items() if spread[term] > 1 or not shared
-        }
-        weights.append(dict(sorted(found_weights.items(), key=lambda item: (-item[1], item[0]))))
-    return weights
+    groups = len(rivals)
+    shown = spellings(counts.terms)
+    terms = _spelt(counts.terms, shown)
+    pieces = _pieces(counts.joins, groups)
+    weighed = weigh(terms, groups, groups + 1)
+    by_language: list[dict[str, list[str]]] = [{} for _ in range(groups)]
+    for lang in sorted(pc.unique(terms["lang"]).to_pylist()):
+        own = terms.filter(pc.equal(terms["lang"], lang))
+        spoken = weigh(own, groups, len(pc.unique(own["group"])))
+        for group, found in enumerate(spoken.tops(spoken.weight, LANGUAGE_TERMS, pieces)):
+            if found:
+                by_language[group][lang] = found
+    return Wording(
+        keywords=weighed.tops(weighed.weight, KEYWORDS, pieces),
+        rival=weighed.tops(surplus(weighed, rivals), RIVAL_TERMS, pieces),
+        by_language=by_language,
+        weighed=weighed,
+        shown=shown,
+    )
 
 
-def top_terms(weights: dict[str, float], number: int = KEYWORDS) -> list[str]:
-    """Return the first `number` of `weights` (heaviest first), one of each family of spellings."""
+def weigh(terms: pa.Table, groups: int, classes: int) -> Weighed:
+    """Weigh terms by class-based TF-IDF.
+
+    Parameters
+    ----------
+    terms
+        Table of the schema `greyzone.terms.TERMS`; rows of one term and group are added up.
+    groups
+        Number of narratives.
+    classes
+        Number of classes that A is the mean over.
+    """
+    vocabulary = pc.unique(terms["term"]).sort()
+    wide = max(1, len(vocabulary))
+    code = pc.index_in(terms["term"], value_set=vocabulary).to_numpy().astype(np.int64)
+    keys, place = np.unique(terms["group"].to_numpy() * wide + code, return_inverse=True)
+    number, texts = (
+        np.bincount(place, weights=terms[name].to_numpy(), minlength=len(keys)).astype(np.int64) for name in ("number", "texts")
+    )
+    group, code = np.divmod(keys, wide)
+    total = np.bincount(group, weights=number, minlength=groups + 1)
+    overall = np.bincount(code, weights=number, minlength=wide)
+    weight = number / total[group] * np.log1p(number.sum() / max(1, classes) / overall[code])
+    shared = np.bincount(group, weights=texts > 1, minlength=groups + 1) > 0
+    return Weighed(vocabulary, group, code, number, weight, (texts > 1) | ~shared[group], groups)
+
+
+def _spelt(terms: pa.Table, shown: Mapping[str, Mapping[str, str]]) -> pa.Table:
+    """Write every word as it is shown."""
+    for lang, spelling in sorted(shown.items()):
+        words_, own = pa.array(list(spelling), pa.string()), pc.equal(terms["lang"], lang)
+        other = pa.array(list(spelling.values()), pa.string()).take(pc.index_in(terms["term"], value_set=words_))
+        column = pc.if_else(pc.and_(own, pc.is_valid(other)), other, terms["term"])
+        terms = terms.set_column(terms.schema.get_field_index("term"), "term", column)
+    return terms
+
+
+def _pieces(joins: pa.Table, groups: int) -> dict[int, Pieces]:
+    found: dict[int, Pieces] = {}
+    own = joins.filter(pc.less(joins["group"], groups))
+    for group, joined, count in zip(*(own[name].to_pylist() for name in ("group", "term", "number")), strict=True):
+        first, middle, last = clusters(joined)
+        here = found.setdefault(group, Pieces({}, {}))
+        here.after.setdefault(first + middle, []).append((middle + last, joined, count))
+        here.before.setdefault(middle + last, []).append((first + middle, joined, count))
+    return found
+
+
+def surplus(weighed: Weighed, rival: Ints) -> Doubles:
+    """Return by how much each term weighs more in its narrative than in the rival of it.
+
+    Parameters
+    ----------
+    weighed
+        Weights of all narratives.
+    rival
+        (groups,) int64, -1 where there is none.
+
+    Returns
+    -------
+    Doubles
+        One a row of `weighed`; -inf where there is no rival.
+    """
+    other = np.append(rival, -1)[np.minimum(weighed.group, weighed.groups)]
+    wide = len(weighed.vocabulary)
+    keys = weighed.group * wide + weighed.code
+    asked = other * wide + weighed.code
+    place = np.minimum(np.searchsorted(keys, asked), max(0, len(keys) - 1))
+    there = np.where(keys[place] == asked, weighed.weight[place], 0.0) if len(keys) else np.zeros(0)
+    return np.where(other >= 0, weighed.weight - there, -np.inf)
+
+
+def top_terms(terms: Iterable[str], number: int = KEYWORDS, glue: Callable[[str], str] | None = None) -> list[str]:
+    """Return the first `number` of `terms` (heaviest first), one of each family of spellings; `glue` puts pieces together first."""
     kept: list[str] = []
-    for term in weights:
+    for term in terms:
         if len(kept) == number:
             break
-        if not any(_variants(term, other) for other in kept):
+        if glue is not None and unspaced(term):
+            if any(term in other for other in kept):
+                continue
+            whole = glue(term)
+            # A word that grew into one that is there already, or swallows it, is the same word told again.
+            if not any(_overlap(whole, other) for other in kept):
+                kept.append(whole)
+        elif not any(_variants(term, other) for other in kept):
             kept.append(term)
     return kept
 
 
-def headline(title: str | None, text: str | None, weights: dict[str, float]) -> str:
+def glued(term: str, numbers: Mapping[str, int], pieces: Pieces) -> str:
+    """Put the word together that a pair of characters is a piece of, by the rule of this module's docstring.
+
+    Parameters
+    ----------
+    term
+        A pair of characters.
+    numbers
+        How often each pair stands in the narrative.
+    pieces
+        Which pairs stand on which.
+    """
+    parts = clusters(term)
+    longest = LONGEST[script_of(term)]
+    while 2 <= len(parts) < longest:
+        head, tail = parts[0] + parts[1], parts[-2] + parts[-1]
+        right = _strongest(tail, pieces.after.get(tail, []), numbers)
+        left = _strongest(head, pieces.before.get(head, []), numbers)
+        strength, joined = max(right, left, key=lambda found: found[0])
+        if strength < JOINED:
+            break
+        added = clusters(joined)
+        parts = [*parts, added[-1]] if right[0] >= left[0] else [added[0], *parts]
+    return "".join(parts)
+
+
+def _strongest(pair: str, following: Sequence[tuple[str, str, int]], numbers: Mapping[str, int]) -> tuple[float, str]:
+    """Return the three characters that hold best to `pair`, and how well they do."""
+    found = [(count / max(1, numbers.get(pair, 0) + numbers.get(other, 0) - count), joined) for other, joined, count in following]
+    return max(found, default=(0.0, ""))
+
+
+def script_of(term: str) -> str:
+    """Return the script that decides how long a word may grow."""
+    if "\u30a0" <= term[0] <= "\u31ff":
+        return "katakana"
+    return "other" if "\u0e00" <= term[0] <= "\u17ff" else "han"
+
+
+def headline(title: str | None, text: str | None, weights: Mapping[str, float], shown: Mapping[str, str] | None = None) -> str:
     """Return the sentence of a document that says most of its narrative.
 
     Parameters
@@ -98,6 +304,8 @@ def headline(title: str | None, text: str | None, weights: dict[str, float]) -> 
         Of the document.
     weights
         Weight of each term of the narrative.
+    shown
+        Spelling under which words stand in `weights`, where it is another one.
 
     Returns
     -------
@@ -106,9 +314,10 @@ def headline(title: str | None, text: str | None, weights: dict[str, float]) -> 
         earlier one on ties, without addresses, at most `HEADLINE_LENGTH` characters.
     """
     candidates = [" ".join(_NOT_SHOWN.sub(" ", part).split()) for part in [title or "", *sentences(text or "")]]
+    spelt = shown or {}
     best, score = "", -1.0
     for candidate in candidates:
-        distinct = set(words(candidate))
+        distinct = {spelt.get(word, word) for word in words(candidate)}
         if not distinct:
             continue
         found = sum(sorted(weights.get(word, 0.0) for word in distinct)) / math.sqrt(len(distinct))
@@ -124,10 +333,8 @@ def _cut(sentence: str) -> str:
     return (short.rsplit(" ", 1)[0] if " " in short[HEADLINE_LENGTH // 2 :] else short).rstrip(" ,;:–—-") + "…"
 
 
-def _telling(word: str) -> bool:
-    if _UNSPACED.search(word):
-        return True
-    return sum(char.isalpha() for char in word) >= LEAST_LETTERS
+def _overlap(a: str, b: str) -> bool:
+    return a in b or b in a
 
 
 def _variants(a: str, b: str) -> bool:

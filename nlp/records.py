@@ -101,12 +101,23 @@ NARRATIVES = _schema(
     distinct_texts=pa.int64(),
     accounts=pa.int64(),
     outlets=pa.int64(),
+BURSTS = pa.list_(pa.struct([("first", pa.date32()), ("last", pa.date32()), ("documents", pa.int64()), ("weight", pa.float64())]))
+LANGUAGE_TERMS = pa.list_(pa.struct([("lang", pa.string()), ("terms", STRINGS)]))
+FIRST_MOVERS = pa.list_(
+    pa.struct([("kind", pa.string()), ("name", pa.string()), ("doc_id", pa.string()), ("at_lo", TIME), ("at_hi", TIME)])
+)
+SPREAD = pa.list_(
+    pa.struct(
+        [("kind", pa.string()), ("name", pa.string()), ("documents", pa.int64()), ("first_seen", TIME), ("last_seen", TIME)],
+    )
+)
     platforms=STRINGS,
     languages=STRINGS,
     onset_lo=TIME,
     onset_hi=TIME,
     last_seen=TIME,
     peak_day=pa.date32(),
+    terms=LANGUAGE_TERMS,
     volume=VOLUME,
     targets=STRINGS,
     breakout=pa.list_(pa.float64()),
@@ -114,14 +125,24 @@ NARRATIVES = _schema(
     theme_id=pa.string(),
     stories=pa.int64(),
 )
-"""`exemplars` are doc_ids, `headline` is a sentence of the first one, `targets` ISO 3166 states named in the documents (most
-named first), `breakout` P(category 1..6), `parents` ids of the narratives it came from in an earlier run of the case, `theme_id` the
-wider theme that it belongs to and `stories` the number of stories in it (null where no hierarchy was given)."""
+"""`exemplars` are doc_ids, the most central first; `headline` is a sentence of that one, `terms` are the keywords of each language.
+`bursts` (null without dates) run from `first` to `last` day, `half_life` counts days from the peak, `first_movers` are the accounts or
+outlets that came first, `spread` tells when each language, outlet and platform carried it. `targets` are ISO 3166 states named in the
+documents (most named first), `breakout` is P(category 1..6), `parents` ids of the narratives it came from in an earlier run of the
+case. `rival_id` is the nearest other narrative, at `rival_distance` (1 - cosine), and `rival_terms` tell the two apart. `theme_id` is
+the wider theme that it belongs to and `stories` the number of stories in it (null where no hierarchy was given)."""
 
 MEMBERS = _schema(
+    bursts=BURSTS,
+    half_life=pa.float64(),
+    first_movers=FIRST_MOVERS,
+    spread=SPREAD,
     doc_id=pa.string(),
     narrative_id=pa.string(),
     probability=pa.float32(),
+    rival_id=pa.string(),
+    rival_distance=pa.float32(),
+    rival_terms=STRINGS,
     nearest_id=pa.string(),
     distance=pa.float32(),
     second_id=pa.string(),
@@ -137,6 +158,8 @@ EXPLANATIONS = pa.list_(
     pa.struct(
         [("name", pa.string()), ("statistic", pa.float64()), ("threshold", pa.float64()), ("fits", pa.bool_()), ("note", pa.string())]
     )
+    exemplar=pa.string(),
+    exemplar_distance=pa.float32(),
 )
 
 GROUPS = _schema(

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.link import link
-from greyzone.link.bursts import Bursts, burst_starts, find_bursts
+from greyzone.bursts import burst_starts
+from greyzone.link.bursts import Bursts, find_bursts
 from greyzone.link.content import semantic_evidence
 from greyzone.link.eventstudy import shift_test
 from greyzone.link.kinds import speaks_of_leaks, type_scores

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greyzone import labels, records
+from greyzone import records
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
-from greyzone.narratives import breakout
+from greyzone.narratives import breakout, central, frame
 from greyzone.narratives import describe_narratives as described
+from greyzone.neighbours import unit_rows
 
 START = datetime(2024, 3, 1, 9, tzinfo=UTC)
 STORIES = (
@@ -159,8 +160,104 @@ def test_months_widen_the_onset_and_stay_out_of_the_volume():
     assert [entry["documents"] for entry in found["volume"]] == [1]
 
 
+def test_half_life_by_hand():
+    # Peak on day 0 (6); after it 4 + 2 + 1 + 1 = 8 documents: half are there with day 1. A stray a month later lets the corpus run on.
+    counts = {0: 6, 1: 4, 2: 2, 3: 1, 30: 1}
+    days = [START + timedelta(days=day) for day, count in counts.items() for _ in range(count)]
+    assert timeline(days, ["second"] * len(days))["half_life"] == 1.0
+    # Half of the five documents after the peak come on day 3 only (1, 1, 3).
+    days = [START + timedelta(days=day) for day in [0] * 6 + [1, 2, 3, 3, 3, 40]]
+    assert timeline(days, ["day"] * len(days))["half_life"] == 3.0
+
+
+def test_a_half_life_that_the_data_cannot_tell_is_null():
+    steady = [START + timedelta(days=day) for day in range(20) for _ in range(2)]
+    assert timeline(steady, ["second"] * 40)["half_life"] is None
+    assert timeline([START] * 9 + [START + timedelta(days=1)] * 4, ["second"] * 13)["half_life"] is None
+    assert timeline([START] * 9, ["month"] * 9)["half_life"] is None
+
+
+def test_bursts_of_a_narrative_stand_in_the_days_of_the_corpus():
+    # 100 days, one document each, and 30 more on days 50 and 51.
+    days = [START + timedelta(days=day) for day in [*range(100), *[50] * 30, *[51] * 30]]
+    found = timeline(days, ["second"] * len(days))["bursts"]
+    assert [(entry["first"], entry["last"], entry["documents"]) for entry in found] == [(date(2024, 4, 20), date(2024, 4, 21), 62)]
+    # rate 1.6 a day, so a day of 31 documents is worth 31 ln 2 - 1.6.
+    assert found[0]["weight"] == pytest.approx(2 * (31 * np.log(2) - 1.6))
+
+
+def carried(rows):
+    rows = [{"doc_id": f"doc-{place}", "text": f"text {place}", "lang": "en"} | row for place, row in enumerate(rows)]
+    vectors = np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (len(rows), 1))
+    tables = records.table(rows, records.DOCUMENTS), records.empty(records.COPIES)
+    return describe_narratives(*tables, vectors, np.zeros(len(rows), dtype=int), np.ones(len(rows))).narratives.to_pylist()[0]
+
+
+def test_first_movers_are_those_who_certainly_were_there_first():
+    hour = timedelta(hours=1)
+    found = carried(
+        [
+            {"account": "late", "published_at": START + 5 * hour, "published_precision": "second"},
+            {"account": "early", "published_at": START + hour, "published_precision": "second"},
+            {"account": "early", "published_at": START, "published_precision": "second"},
+            # A day that began before all: but when in it?
+            {"outlet": "Paper", "published_at": START - 9 * hour, "published_precision": "day"},
+            {"account": "both", "outlet": "Paper", "published_at": START + 2 * hour, "published_precision": "hour"},
+            {"account": "vague", "published_at": START - 24 * hour, "published_precision": "month"},
+            {"account": "undated"},
+        ]
+    )["first_movers"]
+    assert [(entry["kind"], entry["name"], entry["doc_id"]) for entry in found] == [
+        ("account", "early", "doc-2"),
+        ("account", "both", "doc-4"),
+        ("account", "late", "doc-0"),
+        ("outlet", "Paper", "doc-3"),
+    ]
+    assert found[3]["at_lo"] == START - 9 * hour
+    assert found[3]["at_hi"] == START + 15 * hour - timedelta(microseconds=1)
+
+
+def test_five_first_movers_and_none_where_nobody_is_known():
+    times = [
+        {"account": f"a{place}", "published_at": START + timedelta(hours=place), "published_precision": "second"} for place in range(9)
+    ]
+    assert [entry["name"] for entry in carried(times)["first_movers"]] == ["a0", "a1", "a2", "a3", "a4"]
+    assert carried([{}, {}])["first_movers"] is None
+
+
+def test_who_carried_it_when():
+    found = carried(
+        [
+            {"lang": "de", "published_at": START, "published_precision": "second", "outlet": "Paper"},
+            {"lang": "de", "published_at": START + timedelta(days=2), "published_precision": "second"},
+            {"lang": "en", "published_at": START + timedelta(days=1), "published_precision": "day", "platform": "board"},
+            {"lang": "en"},
+            {"lang": "fr"},
+        ]
+    )["spread"]
+    assert [tuple(entry.values()) for entry in found] == [
+        ("language", "de", 2, START, START + timedelta(days=2)),
+        ("language", "en", 2, START + timedelta(days=1), START + timedelta(days=1)),
+        ("language", "fr", 1, None, None),
+        ("outlet", "Paper", 1, START, START),
+        ("platform", "board", 1, START + timedelta(days=1), START + timedelta(days=1)),
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 5, 7])
+def test_batches_and_workers_leave_no_trace(monkeypatch, size):
+    tables = scenario(4)
+    whole = describe_narratives(*tables)
+    monkeypatch.setattr(frame, "SLICE", size)
+    monkeypatch.setattr(central, "CELLS", 64 * size)
+    other = describe_narratives(*tables, workers=2 if size == 5 else 1)
+    assert other.narratives.equals(whole.narratives)
+    assert other.members.equals(whole.members)
+
+
 def test_undated_narratives_have_no_dates():
     found = timeline([None] * 3, ["unknown"] * 3)
+    assert found["bursts"] is found["half_life"] is found["first_movers"] is None
     assert found["onset_lo"] is found["onset_hi"] is found["last_seen"] is found["peak_day"] is None
     assert found["volume"] == []
 
@@ -224,6 +321,53 @@ def test_levels_that_do_not_nest_are_refused():
         four_texts(leaders=np.array([0, 0, 2, 9]))
 
 
+def test_exemplars_are_central_first_and_then_unlike_each_other():
+    # The centroid is near (1, 0, 0); rows 2 and 3 are the central ones at its two sides, row 1 nearly repeats row 0, 8 and 9 are out.
+    angles = [(0.0, 0), (0.01, 1), (0.3, 1), (-0.3, 1), (0.32, 1), (-0.32, 1), (0.05, 2), (0.06, 2), (1.2, 2), (-1.2, 2)]
+    vectors = np.array([[np.cos(a), np.sin(a) * (axis != 2), np.sin(a) * (axis == 2)] for a, axis in angles], dtype=np.float32)
+    rows = [{"doc_id": f"doc-{place}", "text": f"text {place}"} for place in range(10)]
+    tables = records.table(rows, records.DOCUMENTS), records.empty(records.COPIES)
+    found = describe_narratives(*tables, vectors, np.zeros(10, dtype=int), np.ones(10)).narratives["exemplars"][0].as_py()
+    assert found[0] == "doc-0"
+    # The central half is 0, 1, 6, 7 and 2 or 3 (equally far): the first after 0 is the one least like it.
+    assert found[1] in {"doc-2", "doc-3"}
+    assert set(found) == {"doc-0", "doc-1", "doc-6", "doc-7", found[1]}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 30), st.integers(0, 9), st.sampled_from([1, 40, 2**24]))
+def test_two_nearest_against_sorting_all(seed, n, k, cells):
+    generator = np.random.default_rng(seed)
+    rows, centroids = (unit_rows(generator.integers(-1, 2, size=(size, 4))) for size in (n, k))
+    own = generator.integers(-1, k, size=n) if k else np.full(n, -1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(central, "CELLS", cells)
+        first, second, distances = central.two_nearest(rows, centroids, own)
+    for row in range(n):
+        cosine = [round(float((rows[row].astype(float) * other).sum()), 9) for other in centroids]
+        best = own[row] if own[row] >= 0 else (min(range(k), key=lambda c: (-cosine[c], c)) if k and rows[row].any() else -1)
+        others = [c for c in range(k) if c != best] if best >= 0 and rows[row].any() else []
+        other = min(others, key=lambda c: (-cosine[c], c)) if others else -1
+        assert (first[row], second[row]) == (best, other)
+        assert distances[row].tolist() == pytest.approx([1 - cosine[c] if c >= 0 else 1.0 for c in (best, other)])
+
+
+def test_why_a_document_is_here():
+    rows = [{"doc_id": f"doc-{place}", "text": f"text {place}"} for place in range(4)]
+    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [0.96, 0.28]], dtype=np.float32)
+    tables = records.table(rows, records.DOCUMENTS), records.empty(records.COPIES)
+    result = describe_narratives(*tables, vectors, np.array([0, 0, 1, -1]), np.ones(4))
+    last = result.members.to_pylist()[3]
+    assert last["narrative_id"] is None
+    assert last["exemplar"] == "doc-0"
+    assert last["exemplar_distance"] == pytest.approx(0.04, abs=1e-6)
+    assert result.members["exemplar"].to_pylist()[:3] == ["doc-0", "doc-1", "doc-2"]
+    big, small = result.narratives.to_pylist()
+    # The centroid of the first is (1.8, .6) / sqrt(3.6); the second is (0, 1).
+    assert (big["rival_id"], small["rival_id"]) == (small["narrative_id"], big["narrative_id"])
+    assert big["rival_distance"] == small["rival_distance"] == pytest.approx(1 - 0.6 / np.sqrt(3.6), abs=1e-6)
+
+
 def test_no_narratives_at_all():
     rows = [{"doc_id": "doc-1", "text": "alone"}]
     result = describe_narratives(
@@ -263,34 +407,3 @@ def test_breakout(platforms, languages, accounts, outlets, best):
 def test_unknown_audience_spreads_the_mass():
     found = breakout(Counter(), Counter({"und": 5}), 3, 0, scale=DOCTRINE.section("breakout"))
     assert found[:3] == pytest.approx([0.23, 0.46, 0.23])
-
-
-def test_keyword_weights_by_hand():
-    # Words: 4 in the first class, 2 in the second, mean 3. grain: 3 of 4 words, 3 overall: .75 ln 2. news: 1 of 4, 2 overall, but in
-    # one text only, where grain is in two: left out.
-    found = labels.keyword_weights([[["grain", "news"], ["grain", "grain"]], [["news", "vote"]]])
-    assert found[0] == {"grain": pytest.approx(0.75 * np.log(2))}
-    assert list(found[1]) == ["vote", "news"]
-    assert found[1]["vote"] == pytest.approx(0.5 * np.log(4))
-
-
-def test_terms_leave_out_what_names_nothing():
-    assert labels.terms("The 2024 vote: see https://example.org/vote @someone #Harbour is at 5", "en") == ["vote", "harbour"]
-    assert labels.terms("選挙", "ja") == ["選挙"]
-
-
-def test_spellings_of_one_word_stand_once():
-    weights = {"ukraine": 3.0, "ukrainian": 2.0, "harbour": 1.0, "harbours": 0.5, "vote": 0.2}
-    assert labels.top_terms(weights) == ["ukraine", "harbour", "vote"]
-    assert labels.top_terms(weights, 2) == ["ukraine", "harbour"]
-
-
-def test_headlines_are_extracts_cut_at_a_word():
-    long = "Harbour " + "closed again after the storm " * 12
-    found = labels.headline(None, "Short aside. " + long, {"harbour": 1.0, "storm": 1.0})
-    assert len(found) <= labels.HEADLINE_LENGTH
-    assert found.endswith("…")
-    assert long.startswith(found[:-1])
-    assert long[len(found) - 1] == " "
-    assert labels.headline("A title", "https://example.org/x", {}) == "A title"
-    assert labels.headline(None, None, {}) == ""
