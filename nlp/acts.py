@@ -6,25 +6,40 @@ No act knows what comes before or after it; `greyzone.pipeline` does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from greyzone import campaigns, clean, collapse, collect, coordinate, embed, impact, incidents, lexical, link, narratives, techniques
+from greyzone import (
+    campaigns,
+    clean,
+    collapse,
+    collect,
+    coordinate,
+    embed,
+    impact,
+    incidents,
+    lexical,
+    lineage,
+    link,
+    narratives,
+    techniques,
+)
 from greyzone import report as report_page
-from greyzone.case import Case, write_bytes
+from greyzone.case import Case
 from greyzone.cluster import NarrativeClusterer
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.engine import map_batches
 from greyzone.errors import InputError
 from greyzone.models import load_encoder
 from greyzone.models.scripts import unknown_scripts
-from greyzone.records import REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
+from greyzone.records import LINEAGE, MEMBERS, REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
 
 logger = logging.getLogger(__name__)
 
@@ -86,12 +101,17 @@ class Settings:
 
 @dataclass(slots=True)
 class Work:
-    """What a stage is handed: the case, the settings, and the things that several stages share."""
+    """What a stage is handed: the case, the settings, and the things that several stages share.
+
+    `inputs` are the digest and the day of reading of each document file, `held` those files whose rows the case has already.
+    """
 
     case: Case
     settings: Settings
     progress: Progress
     workers: int | None
+    inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
     _encoder: Encoder | None = None
     _doctrine: Doctrine | None = None
 
@@ -129,20 +149,22 @@ def _clean(batch: RawBatch) -> CleanBatch:
 
 
 def do_collect(work: Work) -> dict[str, object]:
-    """Read, clean and merge the documents."""
+    """Read, clean and merge the documents; rows of files that the case holds are taken from its tables, which gives the same."""
     settings = work.settings
-    until = datetime.combine(parse_day(settings.today or ""), datetime.max.time(), UTC)
     read = 0
 
     def batches() -> Iterable[RawBatch]:
         nonlocal read
         for path in settings.documents:
+            if path in work.held:
+                continue
+            until = datetime.combine(parse_day(work.inputs[path][1]), datetime.max.time(), UTC)
             for batch in collect.read_documents(path, mapping=settings.mapping or None, as_of=until):
                 read += batch.rows.num_rows
                 work.progress("collect", read, None)
                 yield batch
 
-    merged = clean.merge_documents(map_batches(_clean, batches(), workers=work.workers))
+    merged = clean.merge_documents(chain(_archive(work), map_batches(_clean, batches(), workers=work.workers)))
     documents = merged.documents
     if documents.num_rows == 0:
         reasons = _counts(merged.rejects, "reason")
@@ -153,6 +175,7 @@ def do_collect(work: Work) -> dict[str, object]:
     repaired = merged.rejects.filter(pc.equal(merged.rejects["action"], "repaired"))
     dated = documents["published_at"].drop_null()
     return {
+        "inputs": {path: list(work.inputs[path]) for path in settings.documents},
         "rows_read": merged.sources.num_rows + rejected.num_rows,
         "documents": documents.num_rows,
         "repeated_rows": merged.sources.num_rows - documents.num_rows,
@@ -165,6 +188,15 @@ def do_collect(work: Work) -> dict[str, object]:
         "first": str(pc.min(dated).as_py()) if len(dated) else None,
         "last": str(pc.max(dated).as_py()) if len(dated) else None,
     }
+
+
+def _archive(work: Work) -> list[CleanBatch]:
+    """Return what the case has of the files that it holds, without the rejects that merging makes."""
+    if not work.held:
+        return []
+    rejects = work.case.table("rejects")
+    told = rejects.filter(pc.not_equal(rejects["reason"], clean.REUSED))
+    return [CleanBatch(work.case.table("documents"), work.case.table("sources"), told)]
 
 
 def do_collapse(work: Work) -> dict[str, object]:
@@ -208,8 +240,13 @@ def do_narratives(work: Work) -> dict[str, object]:
     clusterer = NarrativeClusterer(min_cluster_size=work.settings.min_cluster_size)
     clusterer.fit(rows, sample_weight=collapse.weights(documents, copies))
     result = narratives.describe_narratives(documents, copies, vectors, clusterer.labels_, clusterer.probabilities_, doctrine=work.doctrine)
+    members, past, number = _past(work.case)
+    traced = lineage.trace(members, result.members, update=number)
+    events = pa.concat_tables([past, traced.events])
+    result = lineage.renamed(result, traced.ids, lineage.parents(events))
     work.case.write_table("narratives", result.narratives)
     work.case.write_table("members", result.members)
+    work.case.write_table("lineage", events)
     work.case.write_vectors("narrative_vectors", result.narratives["narrative_id"].to_pylist(), result.vectors)
     noise = pc.sum(pc.is_null(result.members["narrative_id"])).as_py() or 0
     return {
@@ -217,7 +254,18 @@ def do_narratives(work: Work) -> dict[str, object]:
         "noise": noise,
         "clusterer": clusterer.get_params(),
         "lexical": lexical_choice.as_dict(),
+        "update": number,
+        "lineage": _counts(traced.events, "event"),
     }
+
+
+def _past(case: Case) -> tuple[pa.Table, pa.Table, int]:
+    """Return the members and the lineage that the case has from its last clustering, and the number of the one at hand."""
+    if not case.whole("narratives", "members.parquet"):
+        return empty(MEMBERS), empty(LINEAGE), 0
+    past = case.table("lineage") if case.whole("narratives", "lineage.parquet") else empty(LINEAGE)
+    noted = case.notes()["narratives"]
+    return case.table("members"), past, 1 + int(noted.get("update", 0) if isinstance(noted, dict) else 0)
 
 
 def do_coordinate(work: Work) -> dict[str, object]:
@@ -311,7 +359,7 @@ def do_report(work: Work) -> dict[str, object]:
     """Write the page."""
     case = work.case
     page = report_page.render({name: case.table(name) for name in TABLES if case.has(name)}, case.manifest, doctrine=work.doctrine)
-    write_bytes(case.path / "report.html", page.encode())
+    case.write_file("report.html", lambda target: target.write_bytes(page.encode()))
     return {"bytes": len(page.encode())}
 
 

@@ -1,9 +1,10 @@
 """The case folder: tables, manifest, fingerprints, resume.
 
 A case is one Parquet file a table, Parquet files of vectors, ``manifest.json``, ``report.html``, ``export/`` and ``cache/``. Every file is
-written beside its place, flushed to disk and renamed, and the manifest names a stage only after its files are there; so a run
-that is killed at any moment leaves either the old state or the new one, and the next run goes on from it. The manifest holds no
-clock time: the same input, settings and code give the same bytes.
+written beside its place, flushed to disk and renamed. The files of a stage are kept aside until all of them are there; then the
+manifest says that they are to take their places, they do, and the manifest names the stage (a redo log). So a run that is killed at
+any moment leaves the old state of a stage or, once the next run has gone on from there, the new one: never one table of each, since a
+stage may read what it wrote the last time. The manifest holds no clock time: the same input, settings and code give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,7 +33,9 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
 _TEMPORARY = ".part"
-_OUR_FILES = {MANIFEST, _LOCK, "report.html", "export", "cache"}
+_ASIDE = ".next"
+_PENDING = "pending"
+_OUR_FILES = {MANIFEST, _LOCK, _ASIDE, "report.html", "export", "cache"}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -70,6 +74,7 @@ class Case:
                 f"no folder {str(path)!r}", "a case folder", "make one with: greyzone run DOCUMENTS --incidents FILE --out FOLDER"
             )
         self.manifest: dict[str, object] = _read_manifest(self.path)
+        self._home = self.path
 
     @classmethod
     @contextlib.contextmanager
@@ -90,7 +95,10 @@ class Case:
                 write_bytes(
                     folder / MANIFEST, _json({"format": FORMAT, "greyzone": __version__, "settings": {}, "inputs": {}, "stages": {}})
                 )
-            yield cls(folder)
+            case = cls(folder)
+            case.go_on()
+            shutil.rmtree(folder / _ASIDE, ignore_errors=True)
+            yield case
 
     def table(self, name: str) -> pa.Table:
         """Read a table.
@@ -120,14 +128,18 @@ class Case:
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Write a table of its declared schema, whole or not at all."""
-        self._write_parquet(name, check(rows, TABLES[name], name))
+        self.write_file(f"{name}.parquet", _parquet(check(rows, TABLES[name], name)))
 
     def write_vectors(self, name: str, ids: list[str], vectors: Floats) -> None:
         """Write rows of unit vectors, float16, with their ids."""
         width = vectors.shape[1]
         flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float16).ravel())
         rows = pa.table({"id": pa.array(ids, pa.string()), "vector": pa.FixedSizeListArray.from_arrays(flat, width)})
-        self._write_parquet(name, rows)
+        self.write_file(f"{name}.parquet", _parquet(rows))
+
+    def write_file(self, name: str, write: Callable[[Path], object]) -> None:
+        """Let `write` make a file of the case, whole or not at all."""
+        replace_file(self._home / name, write)
 
     def vectors(self, name: str) -> tuple[list[str], Floats]:
         """Read what `write_vectors` wrote: the ids and a (n, d) float32 array."""
@@ -143,56 +155,90 @@ class Case:
 
     def stage(self, name: str) -> StageRecord | None:
         """Return what the manifest says of a stage if its files are there and whole, else None."""
-        found = self._section("stages").get(name)
+        found = _section(self, "stages").get(name)
         if not isinstance(found, dict):
             return None
         record = StageRecord(str(found["fingerprint"]), dict(found["files"]), dict(found.get("notes", {})))
-        whole = all((self.path / file).is_file() and digest(self.path / file) == sha for file, sha in record.files.items())
-        return record if whole else None
+        return record if all(self.whole(name, file) for file in record.files) else None
+
+    @contextlib.contextmanager
+    def staged(self) -> Iterator[None]:
+        """Keep what is written in the block aside until `finish_stage`, so that a stage changes all of its files or none."""
+        self._home = self.path / _ASIDE
+        try:
+            _make(self._home)
+            yield
+        finally:
+            self._home = self.path
+            if _PENDING not in self.manifest:
+                shutil.rmtree(self.path / _ASIDE, ignore_errors=True)
 
     def finish_stage(self, name: str, fingerprint: str, files: list[str], notes: Mapping[str, object]) -> None:
         """Enter a stage into the manifest, once its `files` are on disk."""
-        self._section("stages")[name] = {
-            "fingerprint": fingerprint,
-            "files": {file: digest(self.path / file) for file in sorted(files)},
-            "notes": dict(notes),
-        }
+        digests = {file: digest(self._home / file) for file in sorted(files)}
+        self.manifest[_PENDING] = {"stage": name, "record": {"fingerprint": fingerprint, "files": digests, "notes": dict(notes)}}
         self._save()
+        self.go_on()
 
-    def update(self, section: str, content: Mapping[str, object]) -> None:
-        """Set keys of a section of the manifest ("settings" or "inputs") and save it."""
-        self._section(section).update(content)
-        self._save()
+    def go_on(self) -> None:
+        """Put the files of a stage that was to be entered when a run was killed in their places, and enter it."""
+        pending = self.manifest.get(_PENDING)
+        if isinstance(pending, dict):
+            for file in pending["record"]["files"]:
+                if (self.path / _ASIDE / file).exists():
+                    (self.path / _ASIDE / file).replace(self.path / file)
+            _section(self, "stages")[pending["stage"]] = pending["record"]
+            del self.manifest[_PENDING]
+            self._save()
+
+    def whole(self, name: str, file: str) -> bool:
+        """Say whether `file` is there as the stage `name` left it."""
+        found = _section(self, "stages").get(name)
+        known = found["files"].get(file) if isinstance(found, dict) else None
+        return known is not None and (self.path / file).is_file() and digest(self.path / file) == known
+
+    def update(self, section: str, content: Mapping[str, object], *, save: bool = True) -> None:
+        """Set keys of a section of the manifest ("settings", "inputs" or "updates") and save it, now or with the next stage."""
+        _section(self, section).update(content)
+        if save:
+            self._save()
 
     @property
     def settings(self) -> dict[str, object]:
         """Settings that the case was last run with."""
-        return dict(self._section("settings"))
+        return dict(_section(self, "settings"))
 
     @property
     def inputs(self) -> dict[str, object]:
         """Input files with their digests."""
-        return dict(self._section("inputs"))
+        return dict(_section(self, "inputs"))
 
     def notes(self) -> dict[str, object]:
         """Return what every stage noted: counts, drops, warnings, context."""
-        return {name: record.get("notes", {}) for name, record in self._section("stages").items() if isinstance(record, dict)}
-
-    def _section(self, name: str) -> dict[str, object]:
-        section = self.manifest.setdefault(name, {})
-        if not isinstance(section, dict):
-            raise CaseError(
-                f"{self.path / MANIFEST}: {name} is a {type(section).__name__}", "a mapping", "restore the file or start a new case"
-            )
-        return section
+        return {name: record.get("notes", {}) for name, record in _section(self, "stages").items() if isinstance(record, dict)}
 
     def _save(self) -> None:
         write_bytes(self.path / MANIFEST, _json(self.manifest))
 
-    def _write_parquet(self, name: str, rows: pa.Table) -> None:
-        replace_file(
-            self.path / f"{name}.parquet", lambda target: pq.write_table(rows, target, compression="zstd", store_schema=True, version="2.6")
+
+def _section(case: Case, name: str) -> dict[str, object]:
+    section = case.manifest.setdefault(name, {})
+    if not isinstance(section, dict):
+        raise CaseError(
+            f"{case.path / MANIFEST}: {name} is a {type(section).__name__}", "a mapping", "restore the file or start a new case"
         )
+    return section
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write into {folder} ({error.strerror or error})", "", "mend that and run again") from error
+
+
+def _parquet(rows: pa.Table) -> Callable[[Path], object]:
+    return lambda target: pq.write_table(rows, target, compression="zstd", store_schema=True, version="2.6")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ while it stands in the manifest with whole files, the stage is not run again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from greyzone.errors import CaseError, InputError
 from greyzone.models import check_arguments
 from greyzone.records import TABLES
 
-__all__ = ["STAGES", "Settings", "Stage", "advance", "run"]
+__all__ = ["STAGES", "Settings", "Stage", "advance", "run", "update"]
 
 logger = logging.getLogger(__name__)
 
@@ -129,18 +129,119 @@ def advance(
     Case
         The case, open for reading.
     """
+    _check_stage(until)
+    with Case.writing(out) as case:
+        _keep_updates(case, changes)
+        settings = _settle(case, changes)
+        case.update("settings", asdict(settings))
+        digests = _input_digests(case, settings)
+        case.update("inputs", digests)
+        _run_stages(Work(case, settings, progress or _silent, workers), digests, until)
+    return Case(out)
+
+
+def update(
+    out: str | Path,
+    documents: str | Path | Sequence[str | Path],
+    *,
+    today: str | None = None,
+    until: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Case:
+    """Add documents to a case: narratives that live on keep their ids, and the table ``lineage`` tells what became of the others.
+
+    Only files that the case does not have yet are read; a file that has changed since (a log that grows) makes it read all of them
+    again, since what is in a document may come from several rows. The result of reading is what `run` makes of all files together.
+    The same update once more does nothing. The settings stay; the manifest keeps the added files with the day on which they were read,
+    and whatever is run on the case later takes them along: `run` with the same files changes nothing, with further ones adds them, and
+    with other settings clusters anew, names going from the old narratives to the new ones in the same way.
+
+    Parameters
+    ----------
+    out
+        Case folder, as `run` made it.
+    documents
+        Files or folders to add, with the columns of the case's mapping.
+    today
+        Day (ISO) after which a date in these files counts as in the future; None takes this day.
+    until, workers, progress
+        As for `run`.
+
+    Returns
+    -------
+    Case
+        The case, open for reading.
+
+    Raises
+    ------
+    CaseError
+        If there is no case in `out`, or it has no documents.
+    InputError
+        If a file cannot be used; the case is then as it was.
+
+    Examples
+    --------
+    >>> case = greyzone.update("CASE", "posts_of_today.csv")  # doctest: +SKIP
+    >>> case.table("lineage").to_pandas().tail()  # doctest: +SKIP
+    """
+    _check_stage(until)
+    given = _paths(documents)
+    if not given:
+        raise InputError("no documents to add", "at least one file or folder")
+    day = (parse_day(today) if today else datetime.now(UTC).date()).isoformat()
+    if not Case(out).settings.get("documents"):
+        raise CaseError(f"case {out} has no documents", "a case to add to", "start with: greyzone run DOCUMENTS --out FOLDER")
+    with Case.writing(out) as case:
+        added = _as_recorded(case, given)
+        settings = _settle(case, {"documents": [*_paths(case.settings["documents"]), *added]})  # type: ignore[arg-type]
+        digests = _input_digests(case, settings)
+        # Saved with the first stage, so that files which cannot be read leave the case as it was.
+        case.update("updates", {path: day for path in added if digests[path] != case.inputs.get(path)}, save=False)
+        case.update("inputs", digests, save=False)
+        case.update("settings", asdict(settings), save=False)
+        _run_stages(Work(case, settings, progress or _silent, workers), digests, until)
+    return Case(out)
+
+
+def _run_stages(work: Work, digests: dict[str, str], until: str | None) -> None:
+    days = dict.fromkeys(work.settings.documents, str(work.settings.today)) | _updates(work.case)
+    work.inputs = {path: (digests[path], days[path]) for path in work.settings.documents}
+    for stage in STAGES:
+        _run_stage(stage, work, digests)
+        if stage.name == until:
+            break
+
+
+def _keep_updates(case: Case, changes: dict[str, object]) -> None:
+    """Refuse to forget documents that updates added."""
+    if "documents" not in changes:
+        return
+    named = _as_recorded(case, _paths(changes["documents"]))  # type: ignore[arg-type]
+    left = [path for path in _updates(case) if path not in named]
+    if left:
+        raise InputError(
+            f"case {case.path} has {len(left)} files that updates added and that are not named here ({', '.join(left[:3])})",
+            "all documents of the case",
+            "name them too, or start another case",
+        )
+
+
+def _updates(case: Case) -> dict[str, str]:
+    """Return the day on which each file that an update added, or read again, was read."""
+    return dict(case.manifest.get("updates", {}))  # type: ignore[call-overload,no-any-return]
+
+
+def _as_recorded(case: Case, given: Iterable[str]) -> list[str]:
+    """Return paths once each, those of files that the case has in the spelling that it has them in."""
+    known = {Path(path).resolve(): path for path in _paths(case.settings.get("documents") or ())}  # type: ignore[arg-type]
+    return list(dict.fromkeys(known.get(Path(path).resolve(), path) for path in given))
+
+
+def _check_stage(until: str | None) -> None:
     names = [stage.name for stage in STAGES]
     if until is not None and until not in names:
         raise InputError(f"no stage {until!r}", f"one of {', '.join(names)}")
-    with Case.writing(out) as case:
-        settings = _settle(case, changes)
-        digests = _input_digests(case, settings)
-        work = Work(case, settings, progress or _silent, workers)
-        for stage in STAGES:
-            _run_stage(stage, work, digests)
-            if stage.name == until:
-                break
-    return Case(out)
 
 
 def _settle(case: Case, changes: dict[str, object]) -> Settings:
@@ -148,7 +249,7 @@ def _settle(case: Case, changes: dict[str, object]) -> Settings:
     if changes.get("encoder", known.get("encoder")) != case.settings.get("encoder"):
         # They were chosen for the encoder that goes.
         known = {name: value for name, value in known.items() if name in changes or name not in ENCODER_OPTIONS}
-    known["documents"] = tuple(_paths(known.get("documents") or ()))  # type: ignore[arg-type]
+    known["documents"] = tuple(_as_recorded(case, _paths(known.get("documents") or ())))  # type: ignore[arg-type]
     known["incidents"] = tuple(_paths(known.get("incidents") or ()))  # type: ignore[arg-type]
     if known.get("today") is None:
         # Recorded once, so that a case that is resumed tomorrow still ends with the same bytes.
@@ -162,7 +263,6 @@ def _settle(case: Case, changes: dict[str, object]) -> Settings:
         raise InputError(f"lexical {settings.lexical!r}", " or ".join(LEXICAL))
     if settings.as_of is not None:
         parse_day(settings.as_of)
-    case.update("settings", asdict(settings))
     return settings
 
 
@@ -178,7 +278,6 @@ def _input_digests(case: Case, settings: Settings) -> dict[str, str]:
             digests[path] = str(known[path])
         else:
             raise InputError(f"no file or folder {path!r}", "an input that exists", "check the path")
-    case.update("inputs", digests)
     return digests
 
 
@@ -189,17 +288,44 @@ def _run_stage(stage: Stage, work: Work, digests: dict[str, str]) -> None:
         work.progress(stage.name, 1, 1)
         return
     work.progress(stage.name, 0, None)
-    notes = stage.act(work)
-    work.case.finish_stage(stage.name, print_, [_file(name) for name in stage.writes], notes)
+    if stage.name == "collect":
+        work.held = _held(stage, work, digests)
+    with work.case.staged():
+        notes = stage.act(work)
+        work.case.finish_stage(stage.name, print_, [_file(name) for name in stage.writes], notes)
     work.progress(stage.name, 1, 1)
 
 
-def _fingerprint(stage: Stage, work: Work, digests: dict[str, str]) -> str:
+def _held(stage: Stage, work: Work, digests: dict[str, str]) -> frozenset[str]:
+    """Return the document files whose rows the case's tables have, as reading them again would give them.
+
+    These are all files that the tables were made of, or none: rows of a file that has changed, or left the case, cannot be taken out.
+    Files that are gone cannot be read again, whatever changed in greyzone or in the mapping since; then the tables stand as they are.
+    """
+    record = work.case.stage(stage.name)
+    noted = record.notes.get("inputs") if record else None
+    if record is None or not isinstance(noted, dict):
+        return frozenset()
+    covered = {path: (str(sha), str(day)) for path, (sha, day) in noted.items()}
+    if any(work.inputs.get(path) != entry for path, entry in covered.items()):
+        return frozenset()
+    if record.fingerprint == _fingerprint(stage, work, digests, covered):
+        return frozenset(covered)
+    gone = [path for path in covered if not Path(path).exists()]
+    if gone:
+        logger.warning("%d inputs are gone (%s); their documents stay as they were read", len(gone), ", ".join(gone[:3]))
+    return frozenset(covered) if gone else frozenset()
+
+
+def _fingerprint(stage: Stage, work: Work, digests: dict[str, str], inputs: Mapping[str, tuple[str, str]] | None = None) -> str:
     files = {name: digest(work.case.path / _file(name)) for name in stage.reads}
     obeyed: dict[str, object] = {}
     for name in stage.obeys:
         value = getattr(work.settings, name)
-        if name in {"documents", "incidents"}:
+        if name == "documents":
+            read = work.inputs if inputs is None else inputs
+            value = sorted([Path(path).name, *entry] for path, entry in read.items())
+        elif name == "incidents":
             value = [[Path(path).name, digests[path]] for path in value]
         elif name == "incident_mapping" and value:
             value = digests[value]
@@ -220,13 +346,13 @@ def _paths(given: str | Path | Iterable[str | Path]) -> list[str]:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("collect", (), ("documents", "sources", "rejects"), ("documents", "mapping", "today"), acts.do_collect),
-    Stage("collapse", ("documents",), ("copies",), ("seed",), acts.do_collapse),
+    Stage("collect", (), ("documents", "sources", "rejects"), ("documents", "mapping"), acts.do_collect),
+    Stage("collapse", ("documents",), ("copies",), (), acts.do_collapse),
     Stage("embed", ("documents", "copies"), ("embeddings",), ("encoder",), acts.do_embed),
     Stage(
         "narratives",
         ("documents", "copies", "embeddings"),
-        ("narratives", "members", "narrative_vectors"),
+        ("narratives", "members", "lineage", "narrative_vectors"),
         ("min_cluster_size", "lexical", "doctrine", "seed"),
         acts.do_narratives,
     ),

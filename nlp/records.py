@@ -154,6 +154,20 @@ MEMBERS = _schema(
 the centroids of `nearest_id` and `second_id`. `story_id` is the story inside the narrative, `echo_of` the document that this one (or
 the one it copies) nearly repeats in meaning; null where there is none."""
 
+LINEAGE = _schema(
+    update=pa.int64(),
+    event=pa.string(),
+    narrative_id=pa.string(),
+    other_id=pa.string(),
+    documents_before=pa.int64(),
+    documents_after=pa.int64(),
+    shared=pa.int64(),
+    overlap=pa.float64(),
+)
+"""What became of narratives from one clustering of the case to the next (`update` counts them from 0); `greyzone.lineage` has the
+rules. `event` is "birth", "growth", "survival", "split" (from `other_id`), "merge" (into `other_id`) or "death"; documents before
+are those of the older of the two narratives, after those of the younger. A narrative that nothing happened to has no row."""
+
 EXPLANATIONS = pa.list_(
     pa.struct(
         [("name", pa.string()), ("statistic", pa.float64()), ("threshold", pa.float64()), ("fits", pa.bool_()), ("note", pa.string())]
@@ -362,6 +376,7 @@ TABLES: dict[str, pa.Schema] = {
     "copies": COPIES,
     "narratives": NARRATIVES,
     "members": MEMBERS,
+    "lineage": LINEAGE,
     "groups": GROUPS,
     "group_members": GROUP_MEMBERS,
     "carriers": CARRIERS,

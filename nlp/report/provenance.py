@@ -13,7 +13,7 @@ from greyzone.report.parts import Row, day, shorten
 from greyzone.words import pseudonym
 
 _JOURNEY = ("collect", "collapse", "embed", "narratives", "coordinate", "incidents", "link", "impact", "campaigns")
-_NO_COUNTS = frozenset({"context", "clusterer", "bytes", "fingerprint", "dimensions"})
+_NO_COUNTS = frozenset({"context", "clusterer", "bytes", "fingerprint", "dimensions", "inputs", "update"})
 
 EXCERPT = 400
 """Characters of a text that the page shows; the case holds it whole."""
