@@ -45,8 +45,8 @@ SHARE = 0.3
 EVENTS = ("birth", "split", "growth", "survival", "merge", "death")
 """Events in the order of the rows of one update."""
 
-_NAMED = ("narrative_id", "nearest_id", "second_id")
-"""Columns of members that hold ids of narratives."""
+_NAMED = ("narrative_id", "rival_id", "nearest_id", "second_id")
+"""Columns that hold ids of narratives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +120,14 @@ def renamed(result: NarrativeResult, ids: Mapping[str, str], kin: Mapping[str, l
     kin
         Parents of the narratives that have any.
     """
-    stories = _translated(result.narratives, ("narrative_id",), ids)
+    stories = _translated(result.narratives, ids)
     column = pa.array([kin.get(name, []) for name in stories["narrative_id"].to_pylist()], NARRATIVES.field("parents").type)
     stories = stories.set_column(stories.schema.get_field_index("parents"), NARRATIVES.field("parents"), column)
     order = pc.sort_indices(stories, sort_keys=[("size", "descending"), ("narrative_id", "ascending")])
     return replace(
         result,
         narratives=stories.take(order).combine_chunks(),
-        members=_translated(result.members, _NAMED, ids),
+        members=_translated(result.members, ids),
         vectors=result.vectors[np.asarray(order.to_numpy(zero_copy_only=False), dtype=np.int64)],
     )
 
@@ -260,10 +260,10 @@ def _alone(before: int, after: int) -> Row:
     return {"documents_before": before, "documents_after": after, "shared": 0, "overlap": 0.0}
 
 
-def _translated(rows: pa.Table, columns: tuple[str, ...], ids: Mapping[str, str]) -> pa.Table:
+def _translated(rows: pa.Table, ids: Mapping[str, str]) -> pa.Table:
     known, lasting = pa.array(list(ids), pa.string()), pa.array(list(ids.values()), pa.string())
-    for name in columns:
-        place = rows.schema.get_field_index(name)
-        found = lasting.take(pc.index_in(rows[name].combine_chunks(), value_set=known))
-        rows = rows.set_column(place, rows.schema.field(place), found)
+    for place, column in enumerate(rows.schema):
+        if column.name in _NAMED:
+            found = lasting.take(pc.index_in(rows[column.name].combine_chunks(), value_set=known))
+            rows = rows.set_column(place, column, found)
     return rows

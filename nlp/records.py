@@ -90,17 +90,6 @@ COPIES = _schema(doc_id=pa.string(), representative=pa.string(), kind=pa.string(
 """Documents that repeat an earlier one: `kind` is "exact" (same normal form) or "near". Representatives have no row."""
 
 VOLUME = pa.list_(pa.struct([("day", pa.date32()), ("documents", pa.int64())]))
-
-NARRATIVES = _schema(
-    narrative_id=pa.string(),
-    label=pa.string(),
-    headline=pa.string(),
-    keywords=STRINGS,
-    exemplars=STRINGS,
-    size=pa.int64(),
-    distinct_texts=pa.int64(),
-    accounts=pa.int64(),
-    outlets=pa.int64(),
 BURSTS = pa.list_(pa.struct([("first", pa.date32()), ("last", pa.date32()), ("documents", pa.int64()), ("weight", pa.float64())]))
 LANGUAGE_TERMS = pa.list_(pa.struct([("lang", pa.string()), ("terms", STRINGS)]))
 FIRST_MOVERS = pa.list_(
@@ -111,17 +100,35 @@ SPREAD = pa.list_(
         [("kind", pa.string()), ("name", pa.string()), ("documents", pa.int64()), ("first_seen", TIME), ("last_seen", TIME)],
     )
 )
+
+NARRATIVES = _schema(
+    narrative_id=pa.string(),
+    label=pa.string(),
+    headline=pa.string(),
+    keywords=STRINGS,
+    terms=LANGUAGE_TERMS,
+    exemplars=STRINGS,
+    size=pa.int64(),
+    distinct_texts=pa.int64(),
+    accounts=pa.int64(),
+    outlets=pa.int64(),
     platforms=STRINGS,
     languages=STRINGS,
     onset_lo=TIME,
     onset_hi=TIME,
     last_seen=TIME,
     peak_day=pa.date32(),
-    terms=LANGUAGE_TERMS,
     volume=VOLUME,
+    bursts=BURSTS,
+    half_life=pa.float64(),
+    first_movers=FIRST_MOVERS,
+    spread=SPREAD,
     targets=STRINGS,
     breakout=pa.list_(pa.float64()),
     parents=STRINGS,
+    rival_id=pa.string(),
+    rival_distance=pa.float32(),
+    rival_terms=STRINGS,
     theme_id=pa.string(),
     stories=pa.int64(),
 )
@@ -133,26 +140,22 @@ case. `rival_id` is the nearest other narrative, at `rival_distance` (1 - cosine
 the wider theme that it belongs to and `stories` the number of stories in it (null where no hierarchy was given)."""
 
 MEMBERS = _schema(
-    bursts=BURSTS,
-    half_life=pa.float64(),
-    first_movers=FIRST_MOVERS,
-    spread=SPREAD,
     doc_id=pa.string(),
     narrative_id=pa.string(),
     probability=pa.float32(),
-    rival_id=pa.string(),
-    rival_distance=pa.float32(),
-    rival_terms=STRINGS,
     nearest_id=pa.string(),
     distance=pa.float32(),
     second_id=pa.string(),
     second_distance=pa.float32(),
+    exemplar=pa.string(),
+    exemplar_distance=pa.float32(),
     story_id=pa.string(),
     echo_of=pa.string(),
 )
 """One row a document. `narrative_id` is null for noise; `nearest_id` is then the nearest narrative. Distances are 1 - cosine to
-the centroids of `nearest_id` and `second_id`. `story_id` is the story inside the narrative, `echo_of` the document that this one (or
-the one it copies) nearly repeats in meaning; null where there is none."""
+the centroids of `nearest_id` and `second_id`; `exemplar` is the exemplar of `nearest_id` that the document is most like, at
+`exemplar_distance`. `story_id` is the story inside the narrative, `echo_of` the document that this one (or the one it copies) nearly
+repeats in meaning; null where there is none."""
 
 LINEAGE = _schema(
     update=pa.int64(),
@@ -172,8 +175,6 @@ EXPLANATIONS = pa.list_(
     pa.struct(
         [("name", pa.string()), ("statistic", pa.float64()), ("threshold", pa.float64()), ("fits", pa.bool_()), ("note", pa.string())]
     )
-    exemplar=pa.string(),
-    exemplar_distance=pa.float32(),
 )
 
 GROUPS = _schema(

@@ -154,11 +154,13 @@ def test_a_document_with_two_rows_is_refused():
 
 
 def test_lasting_names_reach_every_table():
-    stories = table([{"narrative_id": name, "size": 5, "parents": []} for name in ("p", "q", "r")], NARRATIVES)
+    rivals = (("p", "r"), ("q", "p"), ("r", None))
+    stories = table([{"narrative_id": name, "rival_id": rival, "size": 5, "parents": []} for name, rival in rivals], NARRATIVES)
     rows = [{"doc_id": "1", "narrative_id": "p", "nearest_id": "p", "second_id": "q"}, {"doc_id": "2", "nearest_id": "r"}]
     result = NarrativeResult(stories, table(rows, MEMBERS), np.eye(3, dtype=np.float32))
     found = renamed(result, {"p": "z", "q": "b", "r": "r"}, {"r": ["b", "gone"]})
     assert found.narratives["narrative_id"].to_pylist() == ["b", "r", "z"]
+    assert found.narratives["rival_id"].to_pylist() == ["z", None, "r"]
     assert found.narratives["parents"].to_pylist() == [[], ["b", "gone"], []]
     assert found.vectors.argmax(axis=1).tolist() == [1, 2, 0]
     columns = ("narrative_id", "nearest_id", "second_id")
