@@ -202,7 +202,7 @@ def _archive(work: Work) -> list[CleanBatch]:
 def do_collapse(work: Work) -> dict[str, object]:
     """Find exact and near copies."""
     documents = work.case.table("documents")
-    copies = collapse.collapse(documents, seed=work.settings.seed)
+    copies = collapse.collapse(documents, workers=work.workers)
     work.case.write_table("copies", copies)
     return {"representatives": documents.num_rows - copies.num_rows, "copies": _counts(copies, "kind")}
 

@@ -6,13 +6,18 @@ same result: `map_batches` keeps the order of the batches whatever the number of
 
 from __future__ import annotations
 
+import copyreg
+import io
 import multiprocessing
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pyarrow as pa
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -55,10 +60,57 @@ def map_batches(function: Callable[[Batch], Result], batches: Iterable[Batch], *
     if head is None:
         return
     with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-        pending: deque[Future[Result]] = deque([pool.submit(function, head)])
+        pending: deque[Future[bytes]] = deque([pool.submit(_run, function, _packed(head))])
         for batch in source:
-            pending.append(pool.submit(function, batch))
+            pending.append(pool.submit(_run, function, _packed(batch)))
             if len(pending) >= count + _AHEAD:
-                yield pending.popleft().result()
+                yield _unpacked(pending.popleft().result())
         while pending:
-            yield pending.popleft().result()
+            yield _unpacked(pending.popleft().result())
+
+
+def shards(rows: pa.Table, size: int) -> Iterator[pa.Table]:
+    """Yield a table in shards of `size` rows, the last one shorter; an empty table has none.
+
+    Parameters
+    ----------
+    rows
+        A table whose order is the order of the shards.
+    size
+        Rows of a shard, at least 1. A stage must give the same result whatever it is, so that it can run on any number of machines.
+
+    Yields
+    ------
+    pa.Table
+        Views of `rows`; `map_batches` sends their rows alone.
+    """
+    for begin in range(0, rows.num_rows, size):
+        yield rows.slice(begin, size)
+
+
+def _run(function: Callable[[Batch], Result], packed: bytes) -> bytes:
+    return _packed(function(_unpacked(packed)))
+
+
+def _packed(value: object) -> bytes:
+    """Pickle a value; tables in it travel as Arrow streams, since a pickled slice takes the buffers of the whole along."""
+    sink = io.BytesIO()
+    pickler = pickle.Pickler(sink, protocol=5)
+    pickler.dispatch_table = copyreg.dispatch_table | {pa.Table: _streamed}
+    pickler.dump(value)
+    return sink.getvalue()
+
+
+def _unpacked(packed: bytes) -> Any:  # noqa: ANN401
+    return pickle.loads(packed)  # noqa: S301 what another process of ours packed
+
+
+def _streamed(table: pa.Table) -> tuple[Any, ...]:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return _read, (sink.getvalue().to_pybytes(),)
+
+
+def _read(stream: bytes) -> pa.Table:
+    return pa.ipc.open_stream(stream).read_all()

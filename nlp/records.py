@@ -86,8 +86,19 @@ REJECTS = _schema(kind=pa.string(), action=pa.string(), reason=pa.string(), deta
 """Rows left out ("rejected") or kept with a field mended ("repaired"). `kind` is "document" or "incident"; `reason` is a fixed
 phrase that can be counted, `detail` the value met (at most 200 characters)."""
 
-COPIES = _schema(doc_id=pa.string(), representative=pa.string(), kind=pa.string(), similarity=pa.float32())
-"""Documents that repeat an earlier one: `kind` is "exact" (same normal form) or "near". Representatives have no row."""
+COPIES = _schema(
+    doc_id=pa.string(),
+    representative=pa.string(),
+    kind=pa.string(),
+    similarity=pa.float32(),
+    differs=pa.string(),
+    previous=pa.string(),
+    lag_seconds=pa.float64(),
+)
+"""Documents that repeat an earlier one: `kind` is "exact" (same normal form) or "near", `differs` says in what ("same", "prefix",
+"case", "punctuation", "urls", "words": the last that it takes). `previous` is the document just before it in the set of copies by
+(published_at, doc_id), whom it may have copied; `lag_seconds` runs from the representative. Both are null for an undated document.
+Representatives have no row."""
 
 VOLUME = pa.list_(pa.struct([("day", pa.date32()), ("documents", pa.int64())]))
 BURSTS = pa.list_(pa.struct([("first", pa.date32()), ("last", pa.date32()), ("documents", pa.int64()), ("weight", pa.float64())]))

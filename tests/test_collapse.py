@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone import records
-from greyzone.collapse import collapse, representatives, weights
+from greyzone.collapse import CopyIndex, collapse, collapse_into, representatives, weights
 from greyzone.errors import InputError
 from greyzone.text import normal_form
 
@@ -171,3 +174,90 @@ def test_ten_thousand_near_copies_are_one_group():
 def test_similarity_out_of_range_is_refused():
     with pytest.raises(InputError, match=r"similarity 0\.2"):
         collapse(documents([BASE]), similarity=0.2)
+
+
+def split(table, sizes):
+    edges = np.cumsum([0, *sizes])
+    return [table.slice(begin, end - begin) for begin, end in itertools.pairwise(edges.tolist())]
+
+
+def versions(count, seed, *, dated=True):
+    generator = np.random.default_rng(seed)
+    bases = [" ".join(generator.choice(VOCABULARY, 14)) for _ in range(6)]
+    texts = []
+    for _ in range(count):
+        words = bases[generator.integers(6)].split()
+        for _ in range(generator.integers(0, 3)):
+            words[generator.integers(len(words))] = str(generator.choice(VOCABULARY))
+        texts.append("RT @someone: " * int(generator.random() < 0.2) + " ".join(words) + "!" * int(generator.random() < 0.2))
+    days = sorted(generator.integers(0, 20, count).tolist())
+    return documents(texts, days=[day if dated or generator.random() < 0.9 else None for day in days])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_two_and_seven_shards_give_the_same_bytes(workers):
+    table = versions(210, 3, dated=False)
+    whole = collapse(table, shard_rows=210, workers=1)
+    assert whole.num_rows > 50
+    for size in (105, 30):
+        assert collapse(table, shard_rows=size, workers=workers).equals(whole)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 100_000))
+def test_later_documents_find_the_copies_that_one_pass_finds(seed):
+    table = versions(80, seed)
+    ordered = table.take(pc.sort_indices(table, [("published_at", "ascending"), ("doc_id", "ascending")]))
+    index, found = None, []
+    for part in split(ordered, [50, 0, 20, 1, 9]):
+        done = collapse_into(part.take(np.random.default_rng(seed).permutation(part.num_rows)), index, workers=1)
+        index = done.index
+        found.append(done.copies)
+    assert pa.concat_tables(found).equals(collapse(table, workers=1))
+
+
+def test_an_index_outlives_the_process(tmp_path):
+    table = versions(90, 5)
+    older, newer = split(table, [60, 30])
+    first = collapse_into(older)
+    first.index.write(tmp_path / "copies")
+    second = collapse_into(newer, CopyIndex.read(tmp_path / "copies"))
+    second.index.write(tmp_path / "copies")
+    assert pa.concat_tables([first.copies, second.copies]).equals(collapse(table))
+    assert collapse_into(newer.slice(0, 0), CopyIndex.read(tmp_path / "copies")).copies.num_rows == 0
+    with pytest.raises(InputError, match="no index of copies"):
+        CopyIndex.read(tmp_path / "nothing")
+
+
+def test_an_older_document_leaves_the_representative_in_its_place():
+    index = collapse_into(documents([BASE], days=[5])).index
+    late = documents(["unused", BASE, BASE], days=[0, 2, 9]).slice(1)
+    found = collapse_into(late, index).copies.to_pylist()
+    assert [(row["representative"], row["previous"], row["lag_seconds"]) for row in found] == [
+        ("d00000", None, -3 * 86_400.0),
+        ("d00000", "d00000", 4 * 86_400.0),
+    ]
+
+
+def test_how_a_copy_differs_whom_it_follows_and_when():
+    texts = [
+        "Port opens on Friday",
+        "Port opens on Friday",
+        "RT @someone: Port opens on Friday",
+        "PORT opens on friday",
+        "rt @Someone Port opens... on Friday!",
+        "RT @someone: PORT opens on Friday https://example.org/x",
+        BASE,
+        BASE.replace("Friday", "Monday"),
+        "Port opens on Friday",
+    ]
+    found = collapse(documents(texts, days=[0, 1, 3, 3, 4, 5, 6, 8, None]))
+    assert [(row["doc_id"], row["differs"], row["previous"], row["lag_seconds"]) for row in found.to_pylist()] == [
+        ("d00001", "same", "d00000", 86_400.0),
+        ("d00002", "prefix", "d00001", 3 * 86_400.0),
+        ("d00003", "case", "d00002", 3 * 86_400.0),
+        ("d00004", "punctuation", "d00003", 4 * 86_400.0),
+        ("d00005", "urls", "d00004", 5 * 86_400.0),
+        ("d00007", "words", "d00006", 2 * 86_400.0),
+        ("d00008", "same", None, None),
+    ]
