@@ -1,6 +1,7 @@
 """greyzone: coordinated narratives, cyber incidents, and the cumulative impact of the campaigns that the two make up.
 
-The journey in one call is `run`; `Case` opens what it wrote. Names load on first use, so that ``import greyzone`` stays light.
+The journey in one call is `run`; `update` adds documents; `Case` opens what they wrote. Names load on first use, so that
+``import greyzone`` stays light.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ if TYPE_CHECKING:
     from greyzone.case import Case
     from greyzone.doctrine import load_doctrine
     from greyzone.models import load_encoder
-    from greyzone.pipeline import run
+    from greyzone.pipeline import run, update
 
-__all__ = ["Case", "__version__", "load_doctrine", "load_encoder", "run"]
+__all__ = ["Case", "__version__", "load_doctrine", "load_encoder", "run", "update"]
 
 _HOMES = {
     "Case": "greyzone.case",
     "load_doctrine": "greyzone.doctrine",
     "load_encoder": "greyzone.models",
     "run": "greyzone.pipeline",
+    "update": "greyzone.pipeline",
 }
 
 

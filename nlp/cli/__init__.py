@@ -22,6 +22,7 @@ from greyzone.errors import GreyzoneError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": journey.run,
+    "update": journey.update,
     "demo": journey.demo,
     "collect": journey.collect,
     "embed": journey.embed,

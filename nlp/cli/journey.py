@@ -75,6 +75,26 @@ def run(
     say(str(out / "report.html"))
 
 
+def update(
+    case: CaseArgument,
+    documents: DocumentsArgument,
+    today: Annotated[str | None, typer.Option("--today", help="Day after which a date is in the future; this day if not given.")] = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Add documents to a case: narratives that live on keep their ids, the table lineage tells what became of the others.
+
+    Example: greyzone update CASE posts_of_today.csv
+    """
+    from greyzone.pipeline import update as add_documents
+
+    with progress_shown() as progress:
+        done = add_documents(case, documents, today=today, workers=workers, progress=progress)
+    told: Any = done.notes()["narratives"]
+    events = ", ".join(f"{name} {number}" for name, number in told["lineage"].items())
+    note(f"clustering {told['update']} of the case: {events or 'nothing happened to its narratives'}")
+    say(str(case / "report.html"))
+
+
 def demo(
     out: OutOption = Path("demo-case"),
     documents: Annotated[int, typer.Option("--documents", min=100, help="Documents of the scenario.")] = 5000,
