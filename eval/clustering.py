@@ -72,7 +72,7 @@ def linkage_agreement(vectors: Floats, labels: Integers) -> Agreement:
     from scipy.cluster.hierarchy import fcluster, linkage
 
     _check(vectors, labels)
-    tree = linkage(_distances(vectors), "average")
+    tree = linkage(pair_distances(vectors), "average")
     best = Agreement(-1.0, -1.0)
     for height in HEIGHTS:
         found = _agreement(labels, fcluster(tree, height, "distance"))
@@ -81,8 +81,8 @@ def linkage_agreement(vectors: Floats, labels: Integers) -> Agreement:
     return best
 
 
-def _distances(vectors: Floats) -> npt.NDArray[np.float64]:
-    """Return 1 - cosine of every pair in the order that scipy wants, never below 0."""
+def pair_distances(vectors: Floats) -> npt.NDArray[np.float64]:
+    """Return 1 - cosine of every pair of unit rows in the order that scipy wants, never below 0."""
     count = len(vectors)
     out = np.empty(count * (count - 1) // 2)
     at = 0

@@ -150,7 +150,7 @@ def format_table(results: Iterable[SetResult], skipped: Iterable[Skipped] = (), 
     order = list(dict.fromkeys(result.set for result in results))
     for (name, what), values in sorted(cells.items(), key=lambda item: order.index(item[0][0])):
         rows.append([name, what, *(_number(values.get(encoder)) for encoder in encoders)])
-    lines = _aligned(rows)
+    lines = aligned(rows)
     if any(result.quick for result in results):
         lines.append("Thinned sets (--quick): not to be compared with full ones.")
     if hidden:
@@ -285,7 +285,7 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as a Markdown table whose columns line up; the first row is the head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 

@@ -120,7 +120,13 @@ def is_there(folder: Path, name: str) -> bool:
 
 def digests(folder: Path, name: str) -> dict[str, str]:
     """Return the SHA-256 of every file of set `name`, by file name."""
-    return {file: _sha256(folder / file) for file in source(name).files}
+    return {file: file_sha256(folder / file) for file in source(name).files}
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def source(name: str) -> Source:
@@ -222,7 +228,16 @@ def checkthat_halves(search: Search) -> tuple[Search, Search]:
 
     A claim's half is the parity of the SHA-256 of the least (as a string) of the claims that it is joined to by equal posts.
     """
-    root = list(range(len(search.candidates)))
+    keys = [_normal(claim) for claim in search.candidates]
+    joined = joined_claims(search)
+    held_out = [hashlib.sha256(keys[joined[place]].encode()).digest()[0] % 2 == 1 for place in range(len(keys))]
+    return _part(search, [not held for held in held_out]), _part(search, held_out)
+
+
+def joined_claims(search: Search) -> list[int]:
+    """Return for each claim the one that stands for it and all that equal posts join it to: the least as a string."""
+    keys = [_normal(claim) for claim in search.candidates]
+    root = list(range(len(keys)))
 
     def find(place: int) -> int:
         while root[place] != place:
@@ -230,15 +245,13 @@ def checkthat_halves(search: Search) -> tuple[Search, Search]:
             place = root[place]
         return place
 
-    keys = [_normal(claim) for claim in search.candidates]
     for right in search.gold:
         for other in right[1:]:
             one, two = find(right[0]), find(other)
             if keys[two] < keys[one]:
                 one, two = two, one
             root[two] = one
-    held_out = [hashlib.sha256(keys[find(place)].encode()).digest()[0] % 2 == 1 for place in range(len(keys))]
-    return _part(search, [not held for held in held_out]), _part(search, held_out)
+    return [find(place) for place in range(len(keys))]
 
 
 def load_snopes(folder: Path) -> Search:
@@ -344,8 +357,3 @@ def _unquoted(field: str) -> str:
     if len(field) > 1 and field[0] == field[-1] == '"' and '""' in inner and '"' not in inner.replace('""', ""):
         return inner.replace('""', '"')
     return field
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

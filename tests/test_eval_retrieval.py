@@ -200,7 +200,7 @@ def test_oracle_linkage_distances(monkeypatch):
 
     vectors = random_rows(8, 23)
     monkeypatch.setattr(clustering, "CHUNK", 5)
-    np.testing.assert_allclose(clustering._distances(vectors), pdist(vectors, "cosine"), atol=1e-6)
+    np.testing.assert_allclose(clustering.pair_distances(vectors), pdist(vectors, "cosine"), atol=1e-6)
 
 
 def test_linkage_takes_the_height_with_the_highest_agreement():

@@ -26,6 +26,12 @@ MEASURES = (
         "greyzone eval gate --data ../shared/data",
     ),
     Forwarded(
+        "narratives",
+        "greyzone.eval.narratives",
+        "Measure the clusterer and its rivals: B-cubed, ARI, AMI, noise, stability, time and memory.",
+        "greyzone eval narratives --data ../shared/data --set googlenews --rival hdbscan",
+    ),
+    Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",
