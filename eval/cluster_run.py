@@ -1,7 +1,8 @@
 """One method on one set of rows in a process of its own, so that time and memory are its own.
 
 The child reads the rows from a .npy file, runs the method on `WARM_ROWS` of them first where it compiles, and times the call alone:
-not imports, not reading. Memory is the peak of the whole process (`VmHWM`), Python, libraries and the rows themselves included. The
+not imports, not reading; by the clock, and by the processors (all threads together), which what else the machine does cannot raise
+much. Memory is the peak of the whole process (`VmHWM`), Python, libraries and the rows themselves included. The
 number of threads is set for every library before it is imported.
 """
 
@@ -43,10 +44,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Labels (n,) or (n, levels) int64, seconds by the clock, and the peak of the process in MiB."""
+    """Labels (n,) or (n, levels) int64; seconds by the clock, and of the processors; the peak of the process in MiB."""
 
     labels: Ints
     seconds: float
+    cpu_seconds: float
     peak_mib: float
 
 
@@ -78,11 +80,11 @@ def run_job(job: Job) -> Done:
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     labels = np.load(out)
     out.unlink()
-    return Done(labels, float(found["seconds"]), found["bytes"] / 2**20)
+    return Done(labels, float(found["seconds"]), float(found["cpu"]), found["bytes"] / 2**20)
 
 
 def main() -> int:
-    """Do the job on stdin; the last line of stdout is its seconds and bytes."""
+    """Do the job on stdin; the last line of stdout is its seconds, those of the processors, and bytes."""
     given = json.load(sys.stdin)
     from greyzone.eval.cluster_rivals import WARM_ROWS, Task, method
     from greyzone.eval.footprint import peak_bytes
@@ -94,11 +96,11 @@ def main() -> int:
         rows, truth = rows[order], truth[order]
     if chosen.warm:
         chosen.run(Task(rows[:WARM_ROWS], truth[:WARM_ROWS], given["seed"]))
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), time.process_time()
     labels = chosen.run(Task(rows, truth, given["seed"]))
-    seconds = time.perf_counter() - begun
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - busy
     np.save(given["out"], labels)
-    sys.stdout.write("\n" + json.dumps({"seconds": seconds, "bytes": peak_bytes()}) + "\n")
+    sys.stdout.write("\n" + json.dumps({"seconds": seconds, "cpu": cpu, "bytes": peak_bytes()}) + "\n")
     return 0
 
 

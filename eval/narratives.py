@@ -76,6 +76,7 @@ class Result:
     narratives: int
     figures: Figures
     seconds: float
+    cpu_seconds: float
     peak_mib: float
     repeats: int
     threads: int | None
@@ -143,7 +144,7 @@ def format_table(outcomes: Iterable[Outcome], plan: Plan) -> str:
     """Return the results as a Markdown table, their stability as another, and below them what they were measured with."""
     outcomes = list(outcomes)
     results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
-    head = ["set", "method", "rows", "B3", "P", "R", "ARI", "AMI", "noise", "taken in", "found", "true", "s", "MiB"]
+    head = ["set", "method", "rows", "B3", "P", "R", "ARI", "AMI", "noise", "taken in", "found", "true", "s", "cpu s", "MiB"]
     lines = aligned([head, *(_cells(result) for result in results)]) if results else []
     steady = [result for result in results if result.stability]
     if steady:
@@ -202,8 +203,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stability=given.stability,
             shuffles=given.shuffles,
         )
-        made = not set(plan.sets) - {SYNTH, PLANTED, GIANT}
-        folder = None if made and not given.data else data_folder(given.data)
+        needs = any(missing_files(None, name) for name in plan.sets)
+        folder = data_folder(given.data) if needs or given.data else None
         cache = Path(given.cache) if given.cache else None
         outcomes: list[Outcome] = []
         for outcome in measure_narratives(folder, plan, cache=cache, report=lambda line: sys.stderr.write(line + "\n") and None):
@@ -306,6 +307,7 @@ def _outcomes(data: NarrativeSet, encoder: tuple[str, str], job: Job, plan: Plan
                 *(*encoder, job.method, level, n, _true(data)),
                 figures=_medians(scores),
                 seconds=median(run.seconds for run in runs),
+                cpu_seconds=median(run.cpu_seconds for run in runs),
                 peak_mib=median(run.peak_mib for run in runs),
                 repeats=plan.repeats,
                 threads=plan.threads,
@@ -352,6 +354,7 @@ def _cells(result: Result) -> list[str]:
         f"{found.clusters:,}",
         f"{result.narratives:,}",
         f"{result.seconds:.1f}",
+        f"{result.cpu_seconds:.1f}",
         f"{result.peak_mib:,.0f}",
     ]
 
