@@ -9,8 +9,10 @@ narrative stands in two.
 Rivals. What tells a narrative from another one are the terms whose weight here most exceeds their weight there.
 
 Scripts without spaces. Terms are pairs of characters (`greyzone.terms`); to be read, they are put together again: abc is one word
-where joins(abc) >= half of the places where ab or bc stands, j / (f(ab) + f(bc) - j) >= 1/2 (the estimate of Chien 1997), greedily
-from the heaviest pair, the stronger side first, up to `LONGEST` characters.
+where it stands `JOINED_LEAST` times in the corpus and in half of the places where ab or bc stands, j / (f(ab) + f(bc) - j) >= 1/2 (the
+estimate of Chien 1997), greedily from the heaviest pair, the stronger side first, up to `LONGEST` characters. Words that share three
+characters in a row are told once. Without a dictionary a word may still come with a piece of its neighbour, where the corpus always
+has the two together.
 
 Nothing is generated: labels are words and headlines sentences of the documents.
 """
@@ -29,7 +31,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from greyzone.terms import Counts, Ints, clusters, spellings, unspaced
+from greyzone.terms import UNSPACED_START, Counts, Ints, clusters, spellings, unspaced
 from greyzone.text import fold, sentences, words
 
 Doubles = npt.NDArray[np.float64]
@@ -45,17 +47,19 @@ HEADLINE_LENGTH = 160
 CANDIDATES = 48
 """Heaviest terms of a narrative that are looked at: several may be spellings or pieces of one word."""
 
-JOINED = 0.5
-LONGEST = {"han": 4, "katakana": 12, "other": 8}
-"""Characters of a word that is put together: most Chinese words have two, hardly any more than four; foreign words in kana are long."""
+JOINED, JOINED_LEAST = 0.5, 2
+LONGEST = {"han": 6, "katakana": 12, "other": 12}
+"""Characters of a word that is put together: Chinese words have two to four, and a fixed phrase reads better whole than cut; foreign
+words in kana and Thai compounds are longer."""
 
 _NOT_SHOWN = re.compile(r"https?://\S+|www\.\S+|(?:^RT\s+@\w+:?\s*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Which pairs of characters stand on which in one narrative: (other pair, the three characters, how often) by pair."""
+    """How often pairs of characters stand in the corpus, and on which others: (other pair, the three characters, how often) by pair."""
 
+    numbers: dict[str, int]
     after: dict[str, list[tuple[str, str, int]]]
     before: dict[str, list[tuple[str, str, int]]]
 
@@ -96,12 +100,7 @@ class Weighed:
         rows = rows[self.named[rows]]
         return dict(zip(self.vocabulary.take(pa.array(self.code[rows])).to_pylist(), self.weight[rows].tolist(), strict=True))
 
-    def numbers(self, group: int) -> dict[str, int]:
-        """Return how often each term stands in a narrative."""
-        rows = slice(self.bounds[group], self.bounds[group + 1])
-        return dict(zip(self.vocabulary.take(pa.array(self.code[rows])).to_pylist(), self.number[rows].tolist(), strict=True))
-
-    def tops(self, score: Doubles, number: int, pieces: Mapping[int, Pieces]) -> list[list[str]]:
+    def tops(self, score: Doubles, number: int, pieces: Pieces) -> list[list[str]]:
         """Return for each narrative the `number` terms of greatest positive `score` (one a row), put together and told once."""
         rows = np.flatnonzero(self.named & (self.group < self.groups) & (score > 0))
         rows = rows[np.lexsort((self.code[rows], -score[rows], self.group[rows]))]
@@ -109,11 +108,7 @@ class Weighed:
         rows = rows[np.arange(len(rows)) - starts[self.group[rows]] < CANDIDATES]
         bounds = np.searchsorted(self.group[rows], np.arange(self.groups + 1)).tolist()
         terms = self.vocabulary.take(pa.array(self.code[rows])).to_pylist()
-        found = []
-        for group, (start, stop) in enumerate(pairwise(bounds)):
-            glue = partial(glued, numbers=self.numbers(group), pieces=pieces[group]) if stop > start and group in pieces else None
-            found.append(top_terms(terms[start:stop], number, glue))
-        return found
+        return [top_terms(terms[start:stop], number, partial(glued, pieces=pieces)) for start, stop in pairwise(bounds)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +143,7 @@ def name_narratives(counts: Counts, rivals: Ints) -> Wording:
     groups = len(rivals)
     shown = spellings(counts.terms)
     terms = _spelt(counts.terms, shown)
-    pieces = _pieces(counts.joins, groups)
+    pieces = _pieces(counts)
     weighed = weigh(terms, groups, groups + 1)
     by_language: list[dict[str, list[str]]] = [{} for _ in range(groups)]
     for lang in sorted(pc.unique(terms["lang"]).to_pylist()):
@@ -203,14 +198,18 @@ def _spelt(terms: pa.Table, shown: Mapping[str, Mapping[str, str]]) -> pa.Table:
     return terms
 
 
-def _pieces(joins: pa.Table, groups: int) -> dict[int, Pieces]:
-    found: dict[int, Pieces] = {}
-    own = joins.filter(pc.less(joins["group"], groups))
-    for group, joined, count in zip(*(own[name].to_pylist() for name in ("group", "term", "number")), strict=True):
-        first, middle, last = clusters(joined)
-        here = found.setdefault(group, Pieces({}, {}))
-        here.after.setdefault(first + middle, []).append((middle + last, joined, count))
-        here.before.setdefault(middle + last, []).append((first + middle, joined, count))
+def _pieces(counts: Counts) -> Pieces:
+    joins = counts.joins.group_by("term").aggregate([("number", "sum")]).sort_by("term")
+    pairs = (
+        counts.terms.filter(pc.match_substring_regex(counts.terms["term"], UNSPACED_START)) if joins.num_rows else counts.terms.slice(0, 0)
+    )
+    pairs = pairs.group_by("term").aggregate([("number", "sum")])
+    found = Pieces(dict(zip(pairs["term"].to_pylist(), pairs["number_sum"].to_pylist(), strict=True)), {}, {})
+    for joined, count in zip(joins["term"].to_pylist(), joins["number_sum"].to_pylist(), strict=True):
+        if count >= JOINED_LEAST:
+            first, middle, last = clusters(joined)
+            found.after.setdefault(first + middle, []).append((middle + last, joined, count))
+            found.before.setdefault(middle + last, []).append((first + middle, joined, count))
     return found
 
 
@@ -244,27 +243,22 @@ def top_terms(terms: Iterable[str], number: int = KEYWORDS, glue: Callable[[str]
     for term in terms:
         if len(kept) == number:
             break
-        if glue is not None and unspaced(term):
-            if any(term in other for other in kept):
-                continue
-            whole = glue(term)
-            # A word that grew into one that is there already, or swallows it, is the same word told again.
-            if not any(_overlap(whole, other) for other in kept):
+        if unspaced(term):
+            whole = term if glue is None or any(term in other for other in kept) else glue(term)
+            if not any(_shared(whole, other) for other in kept):
                 kept.append(whole)
         elif not any(_variants(term, other) for other in kept):
             kept.append(term)
     return kept
 
 
-def glued(term: str, numbers: Mapping[str, int], pieces: Pieces) -> str:
+def glued(term: str, pieces: Pieces) -> str:
     """Put the word together that a pair of characters is a piece of, by the rule of this module's docstring.
 
     Parameters
     ----------
     term
         A pair of characters.
-    numbers
-        How often each pair stands in the narrative.
     pieces
         Which pairs stand on which.
     """
@@ -272,14 +266,19 @@ def glued(term: str, numbers: Mapping[str, int], pieces: Pieces) -> str:
     longest = LONGEST[script_of(term)]
     while 2 <= len(parts) < longest:
         head, tail = parts[0] + parts[1], parts[-2] + parts[-1]
-        right = _strongest(tail, pieces.after.get(tail, []), numbers)
-        left = _strongest(head, pieces.before.get(head, []), numbers)
+        right = _strongest(tail, pieces.after.get(tail, []), pieces.numbers)
+        left = _strongest(head, pieces.before.get(head, []), pieces.numbers)
         strength, joined = max(right, left, key=lambda found: found[0])
         if strength < JOINED:
             break
         added = clusters(joined)
         parts = [*parts, added[-1]] if right[0] >= left[0] else [added[0], *parts]
-    return "".join(parts)
+    return _readable("".join(parts))
+
+
+def _readable(word: str) -> str:
+    """Write the vowels of Thai and Lao that NFKC took apart as their readers do."""
+    return word.replace("\u0e4d\u0e32", "\u0e33").replace("\u0ecd\u0eb2", "\u0eb3")
 
 
 def _strongest(pair: str, following: Sequence[tuple[str, str, int]], numbers: Mapping[str, int]) -> tuple[float, str]:
@@ -333,8 +332,9 @@ def _cut(sentence: str) -> str:
     return (short.rsplit(" ", 1)[0] if " " in short[HEADLINE_LENGTH // 2 :] else short).rstrip(" ,;:–—-") + "…"
 
 
-def _overlap(a: str, b: str) -> bool:
-    return a in b or b in a
+def _shared(a: str, b: str) -> bool:
+    """Tell whether two words of unspaced scripts are pieces of one: one holds the other, or they share three characters in a row."""
+    return a in b or b in a or any(a[at : at + 3] in b for at in range(len(a) - 2))
 
 
 def _variants(a: str, b: str) -> bool:

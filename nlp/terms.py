@@ -52,7 +52,9 @@ STATES = pa.schema([("group", pa.int64()), ("state", pa.string()), ("texts", pa.
 
 _HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _SCRIPTS = {"han": f"[{_HAN}]", "hiragana": "[\u3040-\u309f]", "katakana": "[\u30a0-\u30ff\u31f0-\u31ff]"}
-_UNSPACED = re.compile(f"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff{_HAN}]")
+UNSPACED_START = f"^[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff{_HAN}]"
+"""A word of a script that is written without spaces."""
+_UNSPACED = re.compile(UNSPACED_START)
 _CHINESE_GRAMMAR = frozenset("的了是在和與与及也都就這这那我你他她它们們吗嗎呢吧被把")
 _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f]")
 _ARABIC_MARKS = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")

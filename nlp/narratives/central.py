@@ -110,18 +110,20 @@ def two_nearest(rows: Floats, centroids: Floats, own: Ints) -> tuple[Ints, Ints,
 def _ranked(products: Floats, own: Ints) -> tuple[Ints, Ints]:
     """Return the (row, column) pairs that float64 must decide between: the best, or the two best of a row without a cluster."""
     places = np.arange(len(products))
-    if own[0] >= 0:
+    alone = own[0] < 0
+    if not alone:
         products[places, own] = -np.inf
-        least = products.max(axis=1)
-    else:
+    taken: list[tuple[Ints, Floats]] = []
+    for _ in range(min(1 + alone, products.shape[1])):
         best = products.argmax(axis=1)
-        value = products[places, best]
+        taken.append((best, products[places, best]))
         products[places, best] = -np.inf
-        least = products.max(axis=1)
-        products[places, best] = value
-        least = np.where(np.isfinite(least), least, value)
-    hits, columns = np.nonzero(products >= (least - np.float32(BORDER))[:, None])
-    return hits.astype(np.int64), columns.astype(np.int64)
+    # Almost no row has another one within the border of the last one taken: only those are looked through once more.
+    least = taken[-1][1] - np.float32(BORDER)
+    tied = np.flatnonzero(products.max(axis=1) >= least)
+    more, columns = np.nonzero(products[tied] >= least[tied, None])
+    hits = np.concatenate([*(places for _ in taken), tied[more]])
+    return hits, np.concatenate([*(best for best, _ in taken), columns])
 
 
 def _decided(rows: Floats, block: Ints, centroids: Floats, hits: Ints, columns: Ints) -> tuple[Ints, Ints]:
