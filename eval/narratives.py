@@ -193,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = Plan(
             sets=tuple(given.set or DEFAULT_SETS),
             sizes=tuple(given.sizes or ()),
-            methods=tuple(dict.fromkeys([OURS, *(DEFAULT_RIVALS if given.rival is None else given.rival)])) if not given.only else (OURS,),
+            methods=_chosen(given.rival, ours=not given.no_ours, rivals=not given.no_rivals),
             encoders=tuple(given.encoder or ("default",)),
             lexical=given.lexical,
             levels=tuple(given.level or ("narrative",)),
@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = data_folder(given.data) if needs or given.data else None
         cache = Path(given.cache) if given.cache else None
         outcomes: list[Outcome] = []
-        for outcome in measure_narratives(folder, plan, cache=cache, report=lambda line: sys.stderr.write(line + "\n") and None):
+        for outcome in measure_narratives(folder, plan, cache=cache, report=_on_stderr):
             outcomes.append(outcome)
             if given.json:
                 # At once, so that what was measured outlives an interruption.
@@ -234,7 +234,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"one of {', '.join(name for name in METHODS if name != OURS)}; several times ({', '.join(DEFAULT_RIVALS)})",
     )
-    parser.add_argument("--only", action="store_true", help="our clusterer alone, without rivals")
+    parser.add_argument("--no-rivals", action="store_true", help="our clusterer alone")
+    parser.add_argument("--no-ours", action="store_true", help="the rivals alone")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help=f"documents of {', '.join(SIZED)}")
     parser.add_argument("--level", action="append", choices=LEVELS, help="of our hierarchy; several times (narrative)")
     parser.add_argument("--encoder", "-e", action="append", metavar="NAME", help="as for greyzone eval encoders; several times (default)")
@@ -249,8 +250,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _silent(line: str) -> None:
+def _chosen(named: Sequence[str] | None, *, ours: bool, rivals: bool) -> tuple[str, ...]:
+    """Return the methods that were asked for, ours first."""
+    found = dict.fromkeys([*((OURS,) if ours else ()), *((DEFAULT_RIVALS if named is None else named) if rivals else ())])
+    if not found:
+        raise InputError("neither our clusterer nor a rival", "a method to measure")
+    return tuple(found)
+
+
+def _silent(_line: str) -> None:
     """Say nothing."""
+
+
+def _on_stderr(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _check(plan: Plan) -> None:
@@ -278,7 +291,9 @@ def _encoders(plan: Plan) -> list[str]:
 
 def _methods(plan: Plan, encoder: str) -> tuple[str, ...]:
     """Return the methods that are run on rows of `encoder`: ours alone where the lexical channel was added for it."""
-    return (OURS,) if plan.lexical and encoder not in (*plan.encoders, VECTORS) else plan.methods
+    if plan.lexical and encoder not in (*plan.encoders, VECTORS):
+        return tuple(name for name in plan.methods if name == OURS)
+    return plan.methods
 
 
 def _rows_of(data: NarrativeSet, rivals: Sequence[Rival]) -> Iterator[tuple[str, str, Floats]]:

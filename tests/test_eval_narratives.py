@@ -515,3 +515,12 @@ def test_growth_is_the_slope_of_logarithms():
     assert growth([10, 100], [1, 100]) == pytest.approx(2.0)
     with pytest.raises(InputError, match="1 sizes"):
         growth([10, 10], [1, 2])
+
+
+@pytest.mark.usefixtures("in_process")
+def test_ours_or_rivals_may_be_left_out(capsys):
+    for more, left in (["--no-rivals"], "greyzone"), (["--no-ours", "--rival", "kmeans"], "kmeans"):
+        assert main(["--set", "planted", "--sizes", "200", "--json", *more]) == 0
+        assert [json.loads(line)["method"] for line in capsys.readouterr().out.splitlines()] == [left]
+    assert main(["--set", "planted", "--no-ours", "--no-rivals"]) == 2
+    assert "neither our clusterer nor a rival" in capsys.readouterr().err
