@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greyzone import lexical
 from greyzone.errors import InputError
 from greyzone.eval.lexical import WEIGHTS, Row, leave_one_out
-from greyzone.lexical import LexicalChannel, LexicalChoice, choose_weight, join, joined_rows, weigh
+from greyzone.lexical import JoinedSpace, LexicalChannel, LexicalChoice, choose_weight, join, joined_rows, learn_space, weigh
+from greyzone.lexical import channel as latent
+from greyzone.lexical import choice as rule
+from greyzone.lexical.space import Means
 from greyzone.models.hashed import HashedEncoder
 
 SUBJECTS = ("harbour", "ballot", "pipeline", "vaccine", "railway", "satellite", "orchard", "museum")
@@ -45,7 +47,7 @@ def test_weights_by_hand():
     assert channel.words_rare_ == 1
     idf = 1 + math.log(4 / 3)
     np.testing.assert_allclose(channel.idf_, [idf, idf])
-    weights = channel._weighted(lexical._bags(["tank tank plane"])).toarray()[0]
+    weights = channel._weighted(latent._bags(["tank tank plane"])).toarray()[0]
     np.testing.assert_allclose(weights, np.array([1, 1 + math.log(2)]) / math.hypot(1, 1 + math.log(2)), rtol=1e-6)
     # Two words span the plane, so nothing is lost and cosines are those of the weights.
     assert channel.captured_ == pytest.approx(1, abs=1e-6)
@@ -57,7 +59,7 @@ def test_weights_by_hand():
 def test_basis_holds_nearly_what_an_exact_svd_does():
     texts, _ = stories(30)
     channel = LexicalChannel(components=10).fit(texts)
-    bags = channel._weighted(lexical._bags(sorted(texts))).toarray().astype(np.float64)
+    bags = channel._weighted(latent._bags(sorted(texts))).toarray().astype(np.float64)
     exact = np.square(np.linalg.svd(bags, compute_uv=False)[:10]).sum() / len(texts)
     assert 0.97 * exact < channel.captured_ <= exact + 1e-6
     np.testing.assert_allclose(channel.basis_.T @ channel.basis_, np.eye(10), atol=1e-5)
@@ -166,14 +168,14 @@ def test_weight_by_hand():
 
 
 def test_agreement_and_crossing_by_hand():
-    cosine = lexical._cosines(unit(np.array([[1, 0.1], [1, 0.2], [0.1, 1], [0.2, 1]])).astype(np.float32))
+    cosine = rule._cosines(unit(np.array([[1, 0.1], [1, 0.2], [0.1, 1], [0.2, 1]])).astype(np.float32))
     # By words 0 is nearest to 2, then 3, then 1; so is every text to those of the other pair.
     words = np.array([[-np.inf, 0.1, 0.9, 0.8], [0.1, -np.inf, 0.8, 0.9], [0.9, 0.8, -np.inf, 0.1], [0.8, 0.9, 0.1, -np.inf]])
-    assert lexical._agreement(cosine, words) == pytest.approx(1 / 3)
-    assert lexical._agreement(cosine, cosine) == 1
+    assert rule._agreement(cosine, words) == pytest.approx(1 / 3)
+    assert rule._agreement(cosine, cosine) == 1
     # Each text finds its translation and is found by it; two languages of equal share differ with probability one half.
-    assert lexical._crossing(cosine, np.array([0, 1, 0, 1])) == 0.5
-    assert lexical._crossing(cosine, np.zeros(4, dtype=np.int64)) == 0
+    assert rule._crossing(cosine, np.array([0, 1, 0, 1])) == 0.5
+    assert rule._crossing(cosine, np.zeros(4, dtype=np.int64)) == 0
 
 
 def test_words_count_where_they_bear_out_the_encoder_and_not_where_they_do_not():
@@ -200,14 +202,18 @@ def test_words_stay_out_where_the_encoder_ties_languages_together():
     assert alone.weight > 0.2
 
 
+def about_means(rows, langs):
+    return Means.of(rows, langs).centred(rows, langs)
+
+
 def test_languages_do_not_stand_apart_by_their_common_words():
     generator = np.random.default_rng(0)
     rows = unit(np.concatenate([generator.normal(size=(200, 8)) * 0.1 + np.eye(8)[axis] for axis in (0, 1)])).astype(np.float32)
-    centred = lexical._centred(rows, ["a"] * 200 + ["b"] * 200)
+    centred = about_means(rows, ["a"] * 200 + ["b"] * 200)
     assert rows[:200].mean(axis=0) @ rows[200:].mean(axis=0) < 0.2
     assert np.abs(centred[:200].mean(axis=0)).max() < 0.25
     # Few texts lean to the mean of all, and a lone text of its language is not centred to nothing.
-    assert lexical._centred(rows[:201], ["a"] * 200 + ["b"])[200].any()
+    assert about_means(rows[:201], ["a"] * 200 + ["b"])[200].any()
 
 
 def test_equal_texts_stay_equal_whatever_their_language_says():
@@ -217,6 +223,34 @@ def test_equal_texts_stay_equal_whatever_their_language_says():
     rows, choice = joined_rows(again, ["en"] * len(texts) + ["de"] * len(texts), np.concatenate([embeddings] * 2))
     assert choice.weight > 0
     assert rows[: len(texts)].tobytes() == rows[len(texts) :].tobytes()
+
+
+def test_a_space_gives_the_same_rows_whenever_a_text_comes():
+    texts, _ = stories(25)
+    langs = ["en" if number % 3 else "de" for number in range(len(texts))]
+    embeddings = HashedEncoder().encode(texts)
+    space, rows = learn_space(texts, langs, embeddings)
+    assert space.choice.weight > 0
+    kept = JoinedSpace.from_arrays(space.to_arrays())
+    assert kept.choice == space.choice
+    assert all(found.dtype != object for found in space.to_arrays().values())
+    new = ["harbour amber and a word never met", "nothing known", texts[0]]
+    met = HashedEncoder().encode(new)
+    found = kept.rows([*texts[7:], *new], [*langs[7:], "en", "fr", langs[0]], np.concatenate([embeddings[7:], met]))
+    assert found[: len(texts) - 7].tobytes() == rows[7:].tobytes()
+    assert found[-1].tobytes() == rows[0].tobytes()
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    # A language that was not met has the mean of all.
+    assert kept.rows(new[:1], ["xx"], met[:1]).tobytes() != found[-3:-2].tobytes()
+
+
+def test_a_space_without_words_is_the_encoder_alone():
+    space, rows = learn_space(["a", "b"], ["en", None], np.eye(2, dtype=np.float32), mode="off")
+    kept = JoinedSpace.from_arrays(space.to_arrays())
+    assert kept.choice == space.choice
+    assert kept.rows(["c"], ["en"], rows[:1]).tobytes() == rows[:1].tobytes()
+    with pytest.raises(InputError, match="1 texts, 2 languages"):
+        kept.rows(["c"], ["en", "en"], rows[:1])
 
 
 @pytest.mark.parametrize(
