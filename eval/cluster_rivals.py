@@ -4,7 +4,7 @@
 ``hdbscan``              hdbscan with its defaults, Euclidean on unit rows (order-equivalent to cosine).
 ``kmeans``               scikit-learn's k-means at the true number of narratives: it knows what no user knows, and no noise.
 ``average-link``         average linkage on cosine distance at the best height by the truth: an oracle, not a method.
-``average-link-fixed``   the same cut at one height for all sets (`HEIGHT`, the best over the labelled ones).
+``average-link-fixed``   the same, cut at one height for all sets (`HEIGHT`, as good as any over the labelled ones).
 ``umap-hdbscan``         UMAP to 5 dimensions, then HDBSCAN of 10 and more, as BERTopic's constructor sets them (`UMAP`, `HDBSCAN`).
 ``bertopic``             what `bertopic.BERTopic()` really holds: the same, for who would rather see it than believe it.
 ``evoc``                 EVoC with its defaults.
@@ -40,8 +40,10 @@ COMPONENTS = 20
 HEIGHTS = np.round(np.arange(0.1, 1.0, 0.025), 3)
 """Cosine distances at which the oracle of average linkage cuts."""
 
-HEIGHT = 0.55
-"""Cosine distance at which average linkage is cut where the truth may not choose it."""
+HEIGHT = 0.65
+"""Cosine distance at which average linkage is cut where the truth of a set may not choose it. Over uci-news, googlenews, checkthat,
+semeval2025 and searchsnippets with the embedded encoder the mean B-cubed F1 is .538 at .6, .545 at .65, .546 at .7 and .528 at .75;
+the three sets of stories alone have .734, .728, .698 and .637. So this rival too has seen the truth, once for all."""
 
 LINKAGE_LIMIT = 12_500
 """Documents up to which average linkage is run: beyond, its distances take more than 0.6 GB, by the square."""
