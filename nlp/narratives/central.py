@@ -88,13 +88,15 @@ def two_nearest(rows: Floats, centroids: Floats, own: Ints) -> tuple[Ints, Ints,
     first, second = own.astype(np.int64), np.full(n, -1, dtype=np.int64)
     transposed = np.ascontiguousarray(centroids.T)
     known = np.flatnonzero(rows.any(axis=1)) if k else np.zeros(0, dtype=np.int64)
+    step = max(1, CELLS // max(k, rows.shape[1], 1))
+    room = np.empty((min(step, len(known)), k), dtype=np.float32)
     # Two kinds of rows, so that those with a cluster are looked through once less.
     for alone in (True, False):
         part = known[(own[known] < 0) == alone]
-        step = max(1, CELLS // max(k, rows.shape[1], 1))
         for start in range(0, len(part), step):
             block = part[start : start + step]
-            hits, columns = _ranked(rows[block] @ transposed, first[block])
+            products = np.matmul(rows[block], transposed, out=room[: len(block)])
+            hits, columns = _ranked(products, first[block])
             order, place = _decided(rows, block, centroids, hits, columns)
             if alone:
                 first[block] = columns[order[place]]
