@@ -19,6 +19,7 @@ import greyzone
 from greyzone.case import Case, digest
 from greyzone.cli import main
 from greyzone.errors import CaseError, InputError
+from greyzone.eval.growth import format_days, measure
 from greyzone.eval.synth import write_scenario
 from greyzone.pipeline import Settings, advance
 
@@ -294,3 +295,17 @@ def test_the_command_line(grown, days, tmp_path, monkeypatch, capsys):
     assert len(out.splitlines()) == grown[1].table("lineage").num_rows
     code, out, err = command("update", case, tmp_path / "absent.jsonl")
     assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_the_measure_tells_days_and_batch_apart(tmp_path):
+    days = list(measure(tmp_path, documents=300, days=2, first=0.4))
+    assert [(day.documents, day.added) for day in days] == [(120, 120), (210, 90), (300, 90)]
+    assert (days[0].ids, days[0].same, days[0].ari) == (None, None, 1.0)
+    assert all(day.ari > 0.9 and day.ids is not None and day.ids > 0.5 for day in days[1:])
+    printed = format_days(days).splitlines()
+    assert len(printed) == 5
+    assert {line.count("|") for line in printed} == {11}
+    with pytest.raises(InputError, match="0 days"):
+        next(measure(tmp_path, documents=300, days=0))
+    with pytest.raises(InputError, match="first part of 1"):
+        next(measure(tmp_path, documents=300, days=1, first=1))

@@ -32,6 +32,12 @@ MEASURES = (
         "greyzone eval narratives --data ../shared/data --set googlenews --rival hdbscan",
     ),
     Forwarded(
+        "update",
+        "greyzone.eval.growth",
+        "Measure a case that grows day by day against all documents in one go: agreement, time, ids that last.",
+        "greyzone eval update --documents 20000 --days 5",
+    ),
+    Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",
