@@ -314,9 +314,9 @@ def _outcomes(data: NarrativeSet, encoder: tuple[str, str], job: Job, plan: Plan
     seeds = range(plan.repeats) if chosen.seeded and plan.repeats > 1 else [None] * plan.repeats
     try:
         runs = [run_job(replace(job, seed=seed)) for seed in seeds]
+        steady = measure_stability(job, seeded=chosen.seeded, shuffles=plan.shuffles) if plan.stability else []
         for level, column in _columns(runs[0], plan):
             scores = [score(data.truth, run.labels if column is None else run.labels[:, column]) for run in runs]
-            steady = measure_stability(job, column=column, seeded=chosen.seeded, shuffles=plan.shuffles) if plan.stability else []
             result = Result(
                 data.name,
                 *(*encoder, job.method, level, n, _true(data)),
@@ -327,7 +327,7 @@ def _outcomes(data: NarrativeSet, encoder: tuple[str, str], job: Job, plan: Plan
                 repeats=plan.repeats,
                 threads=plan.threads,
                 seed=plan.seed,
-                stability=tuple(steady),
+                stability=tuple(steady[column or 0]) if steady else (),
                 versions=versions(job.method),
                 sha256=data.sha256,
             )

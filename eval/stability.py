@@ -8,7 +8,7 @@ alone, some change is right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,15 +35,13 @@ class Stability:
     runs: int
 
 
-def measure_stability(job: Job, *, column: int | None = None, seeded: bool, shuffles: int = SHUFFLES) -> list[Stability]:
-    """Return how stable a method is on its rows.
+def measure_stability(job: Job, *, seeded: bool, shuffles: int = SHUFFLES) -> list[list[Stability]]:
+    """Return how stable a method is on its rows: one list for each level of its labels, or one alone.
 
     Parameters
     ----------
     job
         Method, rows and threads.
-    column
-        Which column of the labels to compare, where the method has several levels.
     seeded
         Whether it has seeds.
     shuffles
@@ -55,45 +53,45 @@ def measure_stability(job: Job, *, column: int | None = None, seeded: bool, shuf
         If a run fails.
     """
     job = replace(job, seed=0 if seeded else None)
-
-    def labels(varied: Job) -> Ints:
-        found = run_job(varied).labels
-        return found if found.ndim == 1 else found[:, column or 0]
-
-    base = labels(job)
-    every = np.arange(len(base))
+    base = _levels(job)
+    n = len(base)
     rng = np.random.default_rng(0)
-
-    def chosen(orders: list[Ints]) -> Iterator[tuple[Ints, Ints]]:
-        for order in orders:
-            yield order, _on_rows(job, order, labels)
-
-    part = max(1, round(SHARE * len(base)))
+    every = np.arange(n)
+    orders = [rng.permutation(n) for _ in range(shuffles)]
+    parts = [np.sort(rng.choice(n, max(1, round(SHARE * n)), replace=False)) for _ in range(SUBSAMPLES)]
     found = []
     if shuffles:
-        found.append(_compare("order", base, chosen([rng.permutation(len(base)) for _ in range(shuffles)])))
+        found.append(_compare("order", base, ((order, _on_rows(job, order)) for order in orders)))
     if seeded:
-        found.append(_compare("seed", base, ((every, labels(replace(job, seed=seed))) for seed in SEEDS)))
-    found.append(_compare("threads", base, ((every, labels(replace(job, threads=threads))) for threads in THREADS)))
-    parts = [np.sort(rng.choice(len(base), part, replace=False)) for _ in range(SUBSAMPLES)]
-    found.append(_compare("subsample", base, chosen(parts)))
-    return found
+        found.append(_compare("seed", base, ((every, _levels(replace(job, seed=seed))) for seed in SEEDS)))
+    found.append(_compare("threads", base, ((every, _levels(replace(job, threads=threads))) for threads in THREADS)))
+    found.append(_compare("subsample", base, ((part, _on_rows(job, part)) for part in parts)))
+    return [list(level) for level in zip(*found, strict=True)]
 
 
-def _on_rows(job: Job, order: Ints, labels: Callable[[Job], Ints]) -> Ints:
+def _levels(job: Job) -> Ints:
+    """Return the (n, levels) labels of a run."""
+    found = run_job(job).labels
+    return found[:, None] if found.ndim == 1 else found
+
+
+def _on_rows(job: Job, order: Ints) -> Ints:
     """Return the labels of the rows `order`, taken in that order."""
     path = job.rows.with_name("chosen.npy")
     np.save(path, order)
     try:
-        return labels(replace(job, chosen=path))
+        return _levels(replace(job, chosen=path))
     finally:
         path.unlink()
 
 
-def _compare(what: str, base: Ints, runs: Iterable[tuple[Ints, Ints]]) -> Stability:
-    """Compare runs, each the rows it was on and their labels, with the labels of all."""
-    alike, same = [], True
+def _compare(what: str, base: Ints, runs: Iterable[tuple[Ints, Ints]]) -> list[Stability]:
+    """Compare runs, each the rows it was on and their labels, with the labels of all, level by level."""
+    alike, same = [], []
     for rows, found in runs:
-        alike.append(agreement(base[rows], found))
-        same &= bool(np.array_equal(base[rows], found))
-    return Stability(what, float(np.mean(alike)), same, len(alike))
+        alike.append([agreement(base[rows, level], found[:, level]) for level in range(base.shape[1])])
+        same.append([bool(np.array_equal(base[rows, level], found[:, level])) for level in range(base.shape[1])])
+    return [
+        Stability(what, float(np.mean([run[level] for run in alike])), all(run[level] for run in same), len(alike))
+        for level in range(base.shape[1])
+    ]

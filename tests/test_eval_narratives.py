@@ -389,14 +389,30 @@ def test_stability_of_what_is_stable_and_what_is_not(tmp_path, monkeypatch):
         return type("Done", (), {"labels": labels})
 
     monkeypatch.setattr("greyzone.eval.stability.run_job", pretend)
-    found = {one.what: one for one in measure_stability(job, seeded=True, shuffles=2)}
+    (levels,) = measure_stability(job, seeded=True, shuffles=2)
+    found = {one.what: one for one in levels}
     assert (found["order"].agreement, found["order"].same, found["order"].runs) == (1.0, True, 2)
     assert (found["threads"].same, found["threads"].runs) == (True, 3)
     assert (found["seed"].same, found["seed"].agreement) == (False, pytest.approx(2 / 3))
     assert found["subsample"].runs == 5
     assert [n for _, _, n in runs].count(48) == 5
     assert not any(path.name == "chosen.npy" for path in tmp_path.iterdir())
-    assert "seed" not in {one.what for one in measure_stability(job, seeded=False, shuffles=0)}
+    assert [one.what for one in measure_stability(job, seeded=False, shuffles=0)[0]] == ["threads", "subsample"]
+
+
+def test_stability_of_each_level(tmp_path, monkeypatch):
+    rows, truth = blobs()
+    job = job_of(tmp_path, "greyzone", rows, truth)
+
+    def pretend(varied):
+        chosen = np.arange(60) if varied.chosen is None else np.load(varied.chosen)
+        fine = np.arange(60) if varied.threads == 2 else np.repeat(np.arange(6), 10)
+        return type("Done", (), {"labels": np.column_stack([fine, np.repeat(np.arange(3), 20)])[chosen]})
+
+    monkeypatch.setattr("greyzone.eval.stability.run_job", pretend)
+    story, narrative = ({one.what: one.same for one in level} for level in measure_stability(job, seeded=False))
+    assert story == {"order": True, "threads": False, "subsample": True}
+    assert narrative == {"order": True, "threads": True, "subsample": True}
 
 
 # The command
