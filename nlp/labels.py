@@ -52,6 +52,7 @@ LONGEST = {"han": 6, "katakana": 12, "other": 12}
 """Characters of a word that is put together: Chinese words have two to four, and a fixed phrase reads better whole than cut; foreign
 words in kana and Thai compounds are longer."""
 
+_TAG = re.compile(r"[#＃]\w+")
 _NOT_SHOWN = re.compile(r"https?://\S+|www\.\S+|(?:^RT\s+@\w+:?\s*)", re.IGNORECASE)
 
 
@@ -310,18 +311,20 @@ def headline(title: str | None, text: str | None, weights: Mapping[str, float], 
     -------
     str
         The title or sentence with the greatest sum of weights of its distinct words over the square root of their number, the
-        earlier one on ties, without addresses, at most `HEADLINE_LENGTH` characters.
+        earlier one on ties, without addresses, at most `HEADLINE_LENGTH` characters. A string of hashtags is no sentence: it is
+        taken only where there is nothing else.
     """
-    candidates = [" ".join(_NOT_SHOWN.sub(" ", part).split()) for part in [title or "", *sentences(text or "")]]
+    found = [" ".join(_NOT_SHOWN.sub(" ", part).split()) for part in [title or "", *sentences(text or "")]]
+    candidates = [candidate for candidate in found if words(_TAG.sub(" ", candidate))] or found
     spelt = shown or {}
     best, score = "", -1.0
     for candidate in candidates:
         distinct = {spelt.get(word, word) for word in words(candidate)}
         if not distinct:
             continue
-        found = sum(sorted(weights.get(word, 0.0) for word in distinct)) / math.sqrt(len(distinct))
-        if found > score + 1e-12:
-            best, score = candidate, found
+        weight = sum(sorted(weights.get(word, 0.0) for word in distinct)) / math.sqrt(len(distinct))
+        if weight > score + 1e-12:
+            best, score = candidate, weight
     return _cut(best or next((candidate for candidate in candidates if candidate), ""))
 
 

@@ -1,6 +1,7 @@
 """Counts of the terms of groups of texts, by language: a map over batches of texts and a merge that adds.
 
-A term is a word that can name a story: no stop word of the text's language, no number, no short word. Three things differ by script:
+A term is a word that can name a story: no stop word of the text's language or of English, no number, no short word. Three things
+differ by script:
 
 - Scripts without spaces (Han, kana, Thai, Lao, Khmer, Burmese) give pairs of neighbouring characters (`greyzone.text.words`). Pairs
   across two scripts, pairs of hiragana (the grammar of Japanese) and pairs with one of the commonest characters of Chinese grammar
@@ -22,6 +23,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -249,9 +251,11 @@ def _bases(word: str) -> Iterator[str]:
     return (part[0] for part in clusters(word))
 
 
+@cache
 def _stops(lang: str) -> frozenset[str]:
-    """Return the stop words of a language; one without a list gets the union of all lists."""
-    return stopwords(lang) or stopwords("und")
+    """Return the stop words of a language and of English, which stands in texts of every language; without a list, all there are."""
+    own = stopwords(lang)
+    return own | stopwords("en") if own else stopwords("und")
 
 
 def _added(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:

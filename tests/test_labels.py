@@ -178,6 +178,16 @@ def test_spellings_of_arabic_and_russian():
     assert terms.spellings(counted(["الميناء والميناء"], [], lang="fa").terms) == {}
 
 
+def test_a_string_of_hashtags_is_no_headline():
+    weights = {"harbour": 1.0, "strike": 1.0, "grain": 0.1}
+    assert labels.headline(None, "#Harbour #Strike\nNo grain left the #harbour today.", weights) == "No grain left the #harbour today."
+    assert labels.headline(None, "#Harbour #Strike", weights) == "#Harbour #Strike"
+
+
+def test_english_words_name_nothing_in_any_language():
+    assert terms.terms_of("depuis and the tide", "fr") == ["depuis", "tide"]
+
+
 def test_a_headline_knows_the_spellings_of_its_words():
     weights, shown = {"الميناء": 1.0}, {"والميناء": "الميناء"}
     assert labels.headline(None, "القمح كثير. والميناء مغلق.", weights, shown) == "والميناء مغلق."

@@ -14,6 +14,7 @@ import pytest
 from greyzone.doctrine import load_doctrine
 from greyzone.records import COPIES, DOCUMENTS, EDGES, GROUPS, NARRATIVES, TABLES, empty, table
 from greyzone.report import render, script_json
+from greyzone.report.narratives import tell_narratives
 from greyzone.report.network import layout_network
 from greyzone.report.view import build_view
 from greyzone.words import pseudonym
@@ -151,6 +152,30 @@ def test_view_says_what_it_does_not_list(scenario_case):
     assert cited <= {document["id"] for document in view["documents"]}
 
 
+def test_what_stands_behind_a_narrative():
+    when = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
+    carriers = [{"kind": "language", "name": f"l{n}", "documents": 9 - n, "first_seen": when, "last_seen": when} for n in range(7)]
+    movers = [{"kind": kind, "name": f"some {kind}", "doc_id": "doc-1", "at_lo": when, "at_hi": when} for kind in ("account", "outlet")]
+    rows = [
+        {"narrative_id": "nar-1", "theme_id": "thm-1", "spread": carriers, "first_movers": movers, "rival_id": "nar-2"},
+        {"narrative_id": "nar-2", "theme_id": "thm-1", "half_life": 3.0, "stories": 2},
+    ]
+    first, second = tell_narratives(table(rows, NARRATIVES), {"nar-1": 0.25})
+    assert first["spread"]["language"]["of"] == 7
+    assert [entry[:2] for entry in first["spread"]["language"]["shown"]] == [["l0", 9], ["l1", 8], ["l2", 7], ["l3", 6], ["l4", 5]]
+    assert first["movers"] == [[pseudonym("some account"), "2024-02-01", "2024-02-01"], ["some outlet", "2024-02-01", "2024-02-01"]]
+    assert (first["rival"], first["kin"], first["coordinated"]) == (["nar-2", None, []], 1, 0.25)
+    assert (second["rival"], second["half_life"], second["stories"], second["movers"]) == (None, 3.0, 2, [])
+
+
+def test_no_account_is_named_anywhere_in_what_the_page_tells_of_narratives(scenario_case):
+    told = json.dumps(tell_narratives(scenario_case.table("narratives"), {}), ensure_ascii=False)
+    movers = [mover for found in scenario_case.table("narratives")["first_movers"].to_pylist() for mover in found or []]
+    accounts = {mover["name"] for mover in movers if mover["kind"] == "account"}
+    assert accounts
+    assert not [account for account in accounts if f'"{account}"' in told]
+
+
 # --- in a browser ---
 
 
@@ -237,6 +262,20 @@ def test_filters_narrow_the_tables(browser, page, scenario_case):
     all_links = rows(browser, "link-table")
     act(browser, "link-find", "no such incident anywhere")
     assert rows(browser, "link-table") == 0 < all_links
+    assert severe(browser) == []
+
+
+@pytest.mark.browser
+def test_a_narrative_tells_its_course_when_asked(browser, page):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    opened(browser, page)
+    first = "document.querySelector('#narrative-table tbody details')"
+    told = f"return [...{first}.querySelectorAll('dt')].map(e => e.textContent)"
+    assert browser.execute_script(told) == []
+    browser.execute_script(f"{first}.open = true")
+    found = WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(told))
+    assert {"First movers", "Languages", "Nearest rival"} <= set(found)
     assert severe(browser) == []
 
 

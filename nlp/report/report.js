@@ -57,6 +57,8 @@
     return made;
   }
 
+  const two = (value) => (value === null ? "–" : value.toFixed(2));
+
   // --- narratives ---
   const span = (() => {
     const days = data.narratives.flatMap((n) => n.volume.map((v) => Date.parse(v[0])));
@@ -67,7 +69,42 @@
     const width = 150, height = 26;
     const top = narrative.volume.reduce((most, v) => Math.max(most, v[1]), 1);
     const scale = (day) => ((Date.parse(day) - span[0]) / Math.max(span[1] - span[0], 1)) * (width - 3);
-    return svg(width, height, narrative.volume.map((v) => ({ x: scale(v[0]).toFixed(1), y: (height - (v[1] / top) * height).toFixed(1), width: 2, height: ((v[1] / top) * height).toFixed(1), fill: "#1f5f8b", title: v[0] + ": " + v[1] })));
+    return svg(width, height, narrative.volume.map((v) => ({ x: scale(v[0]).toFixed(1), y: (height - (v[1] / top) * height).toFixed(1), width: 2, height: ((v[1] / top) * height).toFixed(1), fill: bursting(narrative, v[0]) ? "#b4532a" : "#1f5f8b", title: v[0] + ": " + v[1] + (bursting(narrative, v[0]) ? ", in a burst" : "") })));
+  }
+
+  function bursting(narrative, date) {
+    return narrative.bursts.some((burst) => burst[0] <= date && date <= burst[1]);
+  }
+
+  // What stands behind a narrative is laid out when a reader asks for it.
+  function more(narrative) {
+    const made = element("details"), list = element("dl");
+    const period = (from, to) => (from === null ? "undated" : from === to ? from : from + " to " + to);
+    const plural = (number, thing) => number + " " + thing + (number === 1 ? "" : "s");
+    function tell(name, lines) {
+      if (!lines.length) return;
+      const told = element("dd");
+      lines.forEach((line) => { const own = element("div", line); own.dir = "auto"; told.append(own); });
+      list.append(element("dt", name), told);
+    }
+    function carriers(spread) {
+      const hidden = spread.of - spread.shown.length;
+      return spread.shown.map((c) => c[0] + ": " + c[1] + ", " + period(c[2], c[3])).concat(hidden ? ["and " + hidden + " more"] : []);
+    }
+    function lay() {
+      const rival = narrative.rival && narratives.get(narrative.rival[0]);
+      tell("Bursts", narrative.bursts.map((b) => period(b[0], b[1]) + ", " + plural(b[2], "document")));
+      tell("Half-life", narrative.half_life === null ? [] : [plural(narrative.half_life, "day") + " after the peak of " + narrative.peak]);
+      tell("First movers", narrative.movers.map((m) => m[0] + ", " + period(m[1], m[2])));
+      tell("Languages", carriers(narrative.spread.language));
+      tell("Outlets", carriers(narrative.spread.outlet));
+      tell("Terms", narrative.terms.length > 1 ? narrative.terms.map((t) => t[0] + ": " + t[1].join(", ")) : []);
+      if (rival) tell("Nearest rival", [rival.label + " (distance " + two(narrative.rival[1]) + ")", "this one rather says: " + (narrative.rival[2].join(", ") || "nothing that the other does not say")]);
+      tell("Stories", narrative.stories === null ? [] : [plural(narrative.stories, "story").replace("storys", "stories") + (narrative.kin === null ? "" : ", in a theme with " + plural(narrative.kin, "other narrative"))]);
+    }
+    made.append(element("summary", "course, carriers, rival"), list);
+    made.addEventListener("toggle", () => { if (made.open && !list.childElementCount) lay(); });
+    return made;
   }
 
   const order = { key: "size", down: true };
@@ -85,7 +122,7 @@
       const row = element("tr");
       const name = element("td");
       name.dir = "auto";
-      name.append(element("b", n.label), element("small", n.headline), element("small", "targets named: " + (n.targets.join(", ") || "none")));
+      name.append(element("b", n.label), element("small", n.headline), element("small", "targets named: " + (n.targets.join(", ") || "none")), more(n));
       const volume = element("td");
       volume.append(spark(n));
       const onset = element("td", n.onset[0] || "undated");
@@ -103,7 +140,6 @@
   ["narrative-find", "narrative-linked", "narrative-coordinated"].forEach((id) => byId(id).addEventListener("input", narrativeRows));
 
   // --- links ---
-  const two = (value) => (value === null ? "–" : value.toFixed(2));
   function evidenceBars(link) {
     const width = 116, middle = 58, row = 9;
     const marks = [{ x: middle - 0.5, y: 0, width: 1, height: row * link.llr.length, fill: "#b6bec8" }];

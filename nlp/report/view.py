@@ -16,6 +16,7 @@ from greyzone.doctrine import Doctrine
 from greyzone.places import state_name
 from greyzone.records import LINK_TYPES, LLRS, TABLES, empty
 from greyzone.report import provenance
+from greyzone.report.narratives import tell_narratives
 from greyzone.report.network import layout_network
 from greyzone.report.parts import Row, day, rounded, shorten
 from greyzone.words import pseudonym
@@ -52,7 +53,7 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
     notes = {name: record.get("notes", {}) for name, record in stages.items()} if isinstance(stages, dict) else {}
     groups = [_group(row) for row in known["groups"].to_pylist()]
     coordinated = _coordinated(known["carriers"])
-    stories = [_narrative(row, coordinated) for row in known["narratives"].to_pylist()]
+    stories = tell_narratives(known["narratives"], coordinated)
     links, unlisted = _links(known, doctrine)
     linked = {link["narrative"] for link in links}
     for story in stories:
@@ -113,26 +114,6 @@ def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], c
         "campaigns": len(campaigns),
         "decision": doctrine.phrase("decision"),
         "doctrine": f"{doctrine.id} {doctrine.hash}",
-    }
-
-
-def _narrative(row: Row, coordinated: Mapping[str, float]) -> Row:
-    return {
-        "id": row["narrative_id"],
-        "label": row["label"],
-        "headline": row["headline"],
-        "keywords": row["keywords"] or [],
-        "size": row["size"],
-        "texts": row["distinct_texts"],
-        "accounts": row["accounts"],
-        "languages": row["languages"] or [],
-        "targets": row["targets"] or [],
-        "onset": [day(row["onset_lo"]), day(row["onset_hi"])],
-        "peak": day(row["peak_day"]),
-        "exemplars": row["exemplars"] or [],
-        "breakout": [round(value, 3) for value in (row["breakout"] or [])],
-        "volume": [[day(point["day"]), point["documents"]] for point in (row["volume"] or [])],
-        "coordinated": rounded(coordinated.get(str(row["narrative_id"]), 0.0)),
     }
 
 
