@@ -239,7 +239,9 @@ def do_narratives(work: Work) -> dict[str, object]:
     rows, lexical_choice = lexical.joined_rows(texts, distinct["lang"].to_pylist(), vectors, mode=work.settings.lexical)
     clusterer = NarrativeClusterer(min_cluster_size=work.settings.min_cluster_size)
     clusterer.fit(rows, sample_weight=collapse.weights(documents, copies))
-    result = narratives.describe_narratives(documents, copies, vectors, clusterer.labels_, clusterer.probabilities_, doctrine=work.doctrine)
+    result = narratives.describe_narratives(
+        documents, copies, vectors, clusterer.labels_, clusterer.probabilities_, doctrine=work.doctrine, workers=work.workers
+    )
     members, past, number = _past(work.case)
     traced = lineage.trace(members, result.members, update=number)
     events = pa.concat_tables([past, traced.events])
