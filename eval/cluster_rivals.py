@@ -140,7 +140,7 @@ def fast_hdbscan(task: Task) -> Ints:
     from sklearn.decomposition import PCA
 
     low = PCA(min(COMPONENTS, *task.rows.shape), random_state=0).fit_transform(task.rows)
-    return _labels(importlib.import_module("fast_hdbscan").HDBSCAN().fit_predict(low))
+    return _labels(importlib.import_module("fast_hdbscan").HDBSCAN().fit_predict(np.ascontiguousarray(low)))
 
 
 OURS = "greyzone"

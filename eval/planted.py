@@ -41,7 +41,7 @@ BACKGROUND = 0.4
 COPIES = 0.3
 """Share of documents that are near-copies of another."""
 
-SMALLEST = 12
+SMALLEST = 8
 """Documents of the smallest narratives, copies included."""
 
 LARGEST = 0.05
@@ -50,13 +50,14 @@ LARGEST = 0.05
 ORIGINALS = 3
 """Members of every narrative that are no copies, at least."""
 
-COPY_COSINES = (0.975, 0.999)
-"""Range of the cosine of a copy with the member it copies; a margin above .97, which is where near-duplicates begin."""
+COPY_COSINES = (0.985, 0.999)
+"""Range of the cosine of a copy with the member it copies. Two copies of one member are at .985^2 = .970 at the least, so that all
+that copies one document lies within the .97 of near-duplicates, whichever of them leads."""
 
 EXACT = 0.25
 """Share of the copies that are equal to the member."""
 
-COPIED = 0.1
+COPIED = 0.12
 """Share of the members of a narrative that have copies, one member at least."""
 
 SKEW = 1.7
@@ -65,7 +66,7 @@ SKEW = 1.7
 DECAY = 0.4
 """Exponent of the standard deviations of the axes."""
 
-SPREADS = (0.3, 0.9)
+SPREADS = (0.3, 1.2)
 """How far members lie from the centre of their narrative, on average: least and greatest over narratives."""
 
 CENTRE = 1.0
