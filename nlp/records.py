@@ -116,6 +116,7 @@ NARRATIVES = _schema(
     narrative_id=pa.string(),
     label=pa.string(),
     headline=pa.string(),
+    generated_label=pa.string(),
     keywords=STRINGS,
     terms=LANGUAGE_TERMS,
     exemplars=STRINGS,
@@ -143,7 +144,8 @@ NARRATIVES = _schema(
     theme_id=pa.string(),
     stories=pa.int64(),
 )
-"""`exemplars` are doc_ids, the most central first; `headline` is a sentence of that one, `terms` are the keywords of each language.
+"""`exemplars` are doc_ids, the most central first; `headline` is a sentence of that one, `generated_label` what a language model wrote
+(null unless one was asked for), `terms` are the keywords of each language.
 `bursts` (null without dates) run from `first` to `last` day, `half_life` counts days from the peak, `first_movers` are the accounts or
 outlets that came first, `spread` tells when each language, outlet and platform carried it. `targets` are ISO 3166 states named in the
 documents (most named first), `breakout` is P(category 1..6), `parents` ids of the narratives it came from in an earlier run of the
@@ -487,6 +489,15 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return (len(texts), dimensions) float32 rows of norm 1; an empty or unknown text gives a zero row."""
+        ...
+
+
+@runtime_checkable
+class Labeller(Protocol):
+    """What a model offers that puts narratives into words (`greyzone.models.labeller.HubLabeller` is one)."""
+
+    def label(self, exemplars: Sequence[str], keywords: Sequence[str]) -> str:
+        """Return one line, or nothing, for a narrative with these texts (the most central first) and keywords (the heaviest first)."""
         ...
 
 

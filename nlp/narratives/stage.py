@@ -18,7 +18,7 @@ from greyzone.narratives.levels import name_levels
 from greyzone.narratives.members import answer
 from greyzone.narratives.spread import spread
 from greyzone.narratives.timeline import timeline
-from greyzone.records import DOCUMENTS, LANGUAGE_TERMS, NARRATIVES, STRINGS, Floats, NarrativeResult, check
+from greyzone.records import DOCUMENTS, LANGUAGE_TERMS, NARRATIVES, STRINGS, Floats, Labeller, NarrativeResult, check
 
 TARGET_SHARE, TARGET_LEAST = 0.1, 2
 """A state is a target if this share of the distinct texts name it, and this many at least (one, where a narrative has one text)."""
@@ -35,6 +35,7 @@ def describe_narratives(
     hierarchy: npt.NDArray[np.integer] | None = None,
     leaders: npt.NDArray[np.integer] | None = None,
     workers: int | None = 1,
+    labeller: Labeller | None = None,
 ) -> NarrativeResult:
     """Describe the clusters of the representatives as narratives of all documents.
 
@@ -55,6 +56,8 @@ def describe_narratives(
         (r,) row that each representative nearly repeats in meaning, its own if none. Without it, `echo_of` is null.
     workers
         Processes that read the texts, as for `greyzone.engine.map_batches`; the result does not depend on it.
+    labeller
+        Writes the column ``generated_label``, null without one; nothing else depends on it.
 
     Returns
     -------
@@ -71,9 +74,11 @@ def describe_narratives(
     central = exemplars(frame)
     counts = terms.merge(map_batches(terms.count, _batches(frame), workers=workers))
     _, rival, _ = two_nearest(frame.centroids, frame.centroids, np.arange(frame.clusters))
+    words = wording.name_narratives(counts, rival)
     narratives = {
         "narrative_id": pa.array(frame.ids, pa.string()),
-        **_words(frame, central, wording.name_narratives(counts, rival)),
+        **_words(frame, central, words),
+        "generated_label": _generated(frame, central, words.keywords, labeller),
         "exemplars": _exemplar_ids(frame, central),
         "size": pa.array(frame.sizes),
         "distinct_texts": pa.array(np.bincount(frame.label[frame.distinct()], minlength=frame.clusters)),
@@ -120,6 +125,17 @@ def _words(frame: Frame, central: Ints, words: wording.Wording) -> dict[str, pa.
         ),
         "rival_terms": pa.array(words.rival, STRINGS),
     }
+
+
+def _generated(frame: Frame, central: Ints, keywords: list[list[str]], labeller: Labeller | None) -> pa.Array:
+    """Return what a model calls each narrative."""
+    if labeller is None:
+        return pa.nulls(frame.clusters, pa.string())
+    there = central >= 0
+    texts = [" ".join(part for part in (row["title"], row["text"]) if part) for row in frame.texts(central[there]).to_pylist()]
+    stops = np.cumsum(there.sum(axis=1)).tolist()
+    told = zip([0, *stops], stops, keywords, strict=False)
+    return pa.array([labeller.label(texts[start:stop], words) or None for start, stop, words in told], pa.string())
 
 
 def _languages(frame: Frame) -> list[list[str]]:

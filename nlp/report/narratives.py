@@ -56,6 +56,7 @@ def _more(row: Row, themes: Mapping[str, int]) -> Row:
     """Return what stands behind a narrative: its course, its carriers, its terms, and its nearest rival."""
     carriers = row["spread"] or []
     return {
+        "generated": row["generated_label"],
         "terms": [[found["lang"], found["terms"]] for found in (row["terms"] or [])[:SHOWN]],
         "bursts": [[day(burst["first"]), day(burst["last"]), burst["documents"]] for burst in (row["bursts"] or [])],
         "half_life": row["half_life"],

@@ -93,6 +93,7 @@
     }
     function lay() {
       const rival = narrative.rival && narratives.get(narrative.rival[0]);
+      tell("Written by a model", narrative.generated === null ? [] : [narrative.generated]);
       tell("Bursts", narrative.bursts.map((b) => period(b[0], b[1]) + ", " + plural(b[2], "document")));
       tell("Half-life", narrative.half_life === null ? [] : [plural(narrative.half_life, "day") + " after the peak of " + narrative.peak]);
       tell("First movers", narrative.movers.map((m) => m[0] + ", " + period(m[1], m[2])));
