@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone import records
-from greyzone.collapse import CopyIndex, collapse, collapse_into, representatives, weights
+from greyzone.collapse import CopyIndex, collapse, collapse_into, leaders, representatives, weights
+from greyzone.collapse import grams as signatures
 from greyzone.errors import InputError
 from greyzone.text import normal_form
 
@@ -261,3 +262,67 @@ def test_how_a_copy_differs_whom_it_follows_and_when():
         ("d00007", "words", "d00006", 2 * 86_400.0),
         ("d00008", "same", None, None),
     ]
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 100_000))
+def test_however_candidates_are_sought_they_are_the_same(seed):
+    table = versions(150, seed)
+    wanted = collapse(table, workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leaders, "SMALL", 2)
+        patch.setattr(leaders, "FEW_PAIRS", 4)
+        assert collapse(table, shard_rows=40, workers=1).equals(wanted)
+        patch.setattr(leaders, "SCANNED", 0.0)
+        patch.setattr(leaders, "PAIRS_AT_ONCE", 3)
+        patch.setattr(leaders, "VERIFIED_AT_ONCE", 5)
+        patch.setattr(leaders, "_TILE_NAMES", 7)
+        assert collapse(table, shard_rows=40, workers=1).equals(wanted)
+
+
+@pytest.mark.parametrize("similarity", [0.7, 0.8, 0.95])
+def test_no_similar_pair_is_missed(similarity):
+    generator = np.random.default_rng(int(similarity * 100))
+    letters = list("abcdefghijklmnop")
+    texts = ["".join(generator.choice(letters, generator.integers(1, 260))) for _ in range(60)]
+    for text in texts[:]:
+        for edits in range(1, 5):
+            changed = list(text)
+            for _ in range(edits):
+                changed[generator.integers(len(changed))] = str(generator.choice(letters))
+            texts.append("".join(changed))
+    texts = [texts[place] for place in generator.permutation(len(texts))]
+    chosen: list[str] = []
+    wanted = []
+    held = {text: grams(text) for text in texts}
+    for text in dict.fromkeys(texts):
+        scores = [len(held[text] & held[leader]) / len(held[text] | held[leader]) for leader in chosen]
+        if max(scores, default=0.0) >= similarity:
+            wanted.append((text, chosen[int(np.argmax(scores))], np.float32(max(scores))))
+        else:
+            chosen.append(text)
+    distinct = list(dict.fromkeys(texts))
+    found = collapse(documents(distinct), similarity=similarity, workers=1).to_pylist()
+    text_of = {f"d{place:05d}": text for place, text in enumerate(distinct)}
+    assert len(wanted) > 10
+    assert [(text_of[row["doc_id"]], text_of[row["representative"]], np.float32(row["similarity"])) for row in found] == wanted
+
+
+def test_classes_never_ask_for_more_parts_than_there_are():
+    for similarity in (0.7, 0.8, 0.9, 1.0):
+        sizes = np.arange(1, 400)
+        classes = signatures.Sizes.up_to(600, similarity)
+        for number in range(len(classes.parts)):
+            fits, needed = classes.within(sizes, number)
+            assert (needed[fits] <= classes.parts[number]).all()
+            low, high = classes.firsts[number], classes.firsts[number + 1] - 1
+            reachable = [any(min(n, m) >= similarity * max(n, m) for m in range(low, high + 1)) for n in sizes.tolist()]
+            assert (fits >= np.array(reachable)).all()
+
+
+def test_a_sketch_differs_in_no_more_bits_than_the_sets_in_grams():
+    texts = ["abcdefghijklmnop", "abcdefghijklmnoq", "zyxwvutsrqponm"]
+    (_, sets), *rest = signatures.gram_sets(sorted(texts, key=len))
+    drawn = np.concatenate([signatures.sketches(sets), *(signatures.sketches(more) for _, more in rest)])
+    assert int(np.bitwise_count(drawn[1] ^ drawn[2]).sum()) <= 2
+    assert int(np.bitwise_count(drawn[0] ^ drawn[1]).sum()) > 10

@@ -33,7 +33,7 @@ WIDTH = 1.25
 """Largest over smallest size of a class. Wider ones have smaller parts, narrower ones more look-ups."""
 
 SPARE = 0.15
-"""Parts over those that must be there, by those: so many of the commonest are never looked up. Measured: see docs/benchmarks.md."""
+"""Parts over those that must be there, by those: so many of the commonest are never looked up. Time hangs little on it (measured)."""
 
 SKETCH_BITS = 256
 
@@ -80,7 +80,7 @@ class Sizes:
         while firsts[-1] <= largest:
             firsts.append(max(firsts[-1] + 1, math.ceil(firsts[-1] * WIDTH)))
         last = np.array(firsts[1:], dtype=np.int64) - 1
-        least = _most_different(last + np.floor(last / similarity + 1e-9).astype(np.int64), similarity) + 1
+        least = _most_different(last + np.floor(last / similarity + 1e-9), similarity) + 1
         return cls(similarity, np.array(firsts, dtype=np.int64), least + np.ceil(SPARE * least).astype(np.int64))
 
     def of(self, sizes: Ints) -> Ints:
@@ -95,12 +95,12 @@ class Sizes:
         return fits, _most_different(sizes + most, self.similarity) + 1
 
 
-def differing(sizes: Ints, others: Ints, similarity: float) -> Ints:
+def differing(sizes: Ints, others: Ints | npt.NDArray[np.float64], similarity: float) -> Ints:
     """Return in how many grams sets of these sizes may differ at most."""
     return _most_different(sizes + others, similarity)
 
 
-def _most_different(grams: Ints, similarity: float) -> Ints:
+def _most_different(grams: Ints | npt.NDArray[np.float64], similarity: float) -> Ints:
     found: Ints = np.floor((1 - similarity) / (1 + similarity) * grams + 1e-9).astype(np.int64)
     return found
 

@@ -105,7 +105,8 @@ class CopyIndex:
         known: dict[str, Any] = {"high": self.known.digests[:, 0], "low": self.known.digests[:, 1], "leader": self.known.leader}
         known |= {"similarity": self.known.similarity, "near": self.known.near}
         tables = {"known": pa.table(known), "leaders": pa.table(signed), "representatives": self.representatives}
-        tables |= {f"run-{place}": pa.table({"entry": run.entries}) for place, run in enumerate(self.leaders.runs)}
+        for place, run in enumerate(self.leaders.runs):
+            tables |= {f"run-{place}": pa.table({"entry": run.entries}), f"names-{place}": pa.table({"name": run.names})}
         stated = {"similarity": repr(self.leaders.similarity), "runs": str(len(self.leaders.runs))}
         tables["known"] = tables["known"].replace_schema_metadata(stated)
         for name, table in tables.items():
@@ -127,7 +128,10 @@ class CopyIndex:
         known = _mapped(folder / "known.arrow")
         stated = {key.decode(): value.decode() for key, value in (known.schema.metadata or {}).items()}
         signed = _mapped(folder / "leaders.arrow")
-        runs = [Run.of(_numbers(_mapped(folder / f"run-{place}.arrow"), "entry")) for place in range(int(stated["runs"]))]
+        runs = []
+        for place in range(int(stated["runs"])):
+            entries, names = _mapped(folder / f"run-{place}.arrow"), _mapped(folder / f"names-{place}.arrow")
+            runs.append(Run.of(_numbers(entries, "entry"), _numbers(names, "name")))
         sketches = np.stack([_numbers(signed, f"sketch_{word}") for word in range(4)], axis=1)
         leaders = Leaders(float(stated["similarity"]), _numbers(signed, "size"), sketches, runs)
         digests = np.stack([_numbers(known, "high"), _numbers(known, "low")], axis=1)

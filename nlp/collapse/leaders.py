@@ -4,13 +4,16 @@ Texts come in their order, a chunk at a time. A text is looked up among the lead
 in 500,000 versions costs one comparison each. Within a chunk all pairs are looked up at once if they are few; else the first half is
 settled first and the second half is looked up among its leaders. Both ways give the same, and so does any size of chunk.
 
+A text of a kind that many leaders are a little too far from (a form letter with several blanks) shares parts with all of them. Where
+its candidates would cost more than one look at the sketch of every leader, it takes that look: this bounds the time for one text.
+
 The leaders' parts are held in sorted runs, each at least twice as long as the next (O'Neil, Cheng, Gawlick and O'Neil, Acta
 Informatica 1996): adding leaders costs a merge that is rare in the measure that it is long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,8 +34,17 @@ FEW_PAIRS = 2**22
 SMALL = 64
 """A stretch this short is always looked up in itself."""
 
+SCANNED = 0.25
+"""A text with more candidates than so many of the leaders of a run is compared with the sketches of them all."""
+
 VERIFIED_AT_ONCE = 2**15
 """Pairs whose gram sets are held at once."""
+
+VERIFYING = 32
+"""Candidates that cost as much as the verification of a pair."""
+
+_TILE_ROWS, _TILE_NAMES = 16, 4096
+"""What is scanned at once: the tile stays in the processor's cache."""
 
 _LOW = np.uint64(2**32 - 1)
 _HALF = np.uint64(32)
@@ -101,24 +113,25 @@ def _joined(lookups: list[Lookup]) -> Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Parts of leaders: sorted `entries` (key in the high half, leader in the low), and where each of 2^`bits` ranges of keys begins."""
+    """Parts of the leaders `names` (m,): sorted `entries` (key in the high half, name in the low); 2^`bits` ranges of keys `begins`."""
 
     entries: Hashes
+    names: Ints
     bits: int
-    begins: npt.NDArray[np.uint32]
+    begins: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, entries: Hashes) -> Run:
+    def of(cls, entries: Hashes, names: Ints) -> Run:
         """Return the run of entries that are sorted."""
         bits = max(1, len(entries).bit_length())
         counts = np.bincount((entries >> np.uint64(64 - bits)).astype(np.int64), minlength=2**bits)
-        return cls(entries, bits, np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32))
+        return cls(entries, names, bits, np.concatenate([[0], np.cumsum(counts)]))
 
     def ranges(self, keys: Keys) -> tuple[Ints, Ints]:
         """Return where the entries of each key's range begin and how many there are."""
         cells = (keys >> np.uint32(32 - self.bits)).astype(np.int64)
-        begins = self.begins[cells].astype(np.int64)
-        return begins, self.begins[cells + 1].astype(np.int64) - begins
+        begins = self.begins[cells]
+        return begins, self.begins[cells + 1] - begins
 
 
 @dataclass(slots=True)
@@ -136,14 +149,16 @@ class Leaders:
 
     def add(self, signatures: Signatures, rows: Ints) -> None:
         """Append rows of a chunk as leaders."""
-        entries = _entries(signatures, rows, np.arange(len(self.sizes), len(self.sizes) + len(rows)), self.similarity)
+        names = np.arange(len(self.sizes), len(self.sizes) + len(rows))
+        entries = _entries(signatures, rows, names, self.similarity)
         self.sizes = np.concatenate([self.sizes, signatures.sizes[rows]])
         self.sketches = np.concatenate([self.sketches, signatures.sketches[rows]])
-        while self.runs and len(self.runs[-1].entries) <= 2 * len(entries):
-            entries = np.concatenate([self.runs.pop().entries, entries])
+        while self.runs and len(entries) and len(self.runs[-1].entries) <= 2 * len(entries):
+            last = self.runs.pop()
+            entries, names = np.concatenate([last.entries, entries]), np.concatenate([last.names, names])
             entries.sort(kind="stable")
         if len(entries):
-            self.runs.append(Run.of(entries))
+            self.runs.append(Run.of(entries, names))
 
 
 def _entries(signatures: Signatures, rows: Ints, names: Ints, similarity: float) -> Hashes:
@@ -235,19 +250,22 @@ class _Search:
         self.best[row[better]], self.score[row[better]] = leader[better], score[better]
 
     def _run(self, rows: Ints) -> Run:
-        return Run.of(_entries(self.signatures, rows, rows, self.leaders.similarity))
+        return Run.of(_entries(self.signatures, rows, rows, self.leaders.similarity), rows)
 
     def _inside(self, rows: Ints, run: Run) -> tuple[Ints, Ints, Scores]:
         return self.similar(rows, run, self.signatures.sizes, self.signatures.sketches, within=True)
 
     def _candidates(self, rows: Ints, run: Run) -> int:
-        return sum(int(count.sum()) for _, _, _, count in self._looked_up(rows, run))
+        """Return about how many candidates there are; whatever is scanned may have to be verified, which costs as much as many."""
+        lookups, scanned = self._looked_up(rows, run)
+        return sum(int(counts.sum()) for _, _, _, counts in lookups) + VERIFYING * len(scanned) * len(run.names)
 
-    def _looked_up(self, rows: Ints, run: Run) -> list[tuple[Ints, Keys, Ints, Ints]]:
-        """Return (row, key, where its range begins, entries in it) of the least that must be looked up, class by class."""
+    def _looked_up(self, rows: Ints, run: Run) -> tuple[list[tuple[Ints, Keys, Ints, Ints]], Ints]:
+        """Return (row, key, where its range begins, entries in it) of the least that must be looked up, and the rows to be scanned."""
         wanted = np.zeros(len(self.forms), dtype=bool)
         wanted[rows] = True
         found = []
+        totals = np.zeros(len(self.forms), dtype=np.int64)
         for lookup in self.signatures.lookups:
             kept = np.flatnonzero(wanted[lookup.rows])
             if len(kept) == 0:
@@ -256,10 +274,15 @@ class _Search:
             # The fullest ranges come last and are left out: see `greyzone.collapse.grams`.
             order = np.sort((counts << 24) | np.arange(counts.shape[1]), axis=1)
             chosen = (np.arange(counts.shape[1]) < lookup.needed[kept][:, None]) & (order >> 24 > 0)
+            totals[lookup.rows[kept]] += np.where(chosen, order >> 24, 0).sum(axis=1)
             line, place = np.nonzero(chosen)
             column = order[line, place] & (2**24 - 1)
             found.append((lookup.rows[kept][line], lookup.keys[kept[line], column], begins[line, column], counts[line, column]))
-        return found
+        heavy = totals > max(SMALL, SCANNED * len(run.names))
+        if heavy.any():
+            light = [~heavy[row] for row, _, _, _ in found]
+            found = [(row[mask], key[mask], begin[mask], count[mask]) for (row, key, begin, count), mask in zip(found, light, strict=True)]
+        return found, np.flatnonzero(heavy)
 
     def similar(self, rows: Ints, run: Run, sizes: Ints, drawn: Hashes, *, within: bool) -> tuple[Ints, Ints, Scores]:
         """Return (row, leader, similarity) of all pairs that are similar enough; `within`: the run's names are rows of the chunk."""
@@ -274,7 +297,10 @@ class _Search:
     def _promising(self, rows: Ints, run: Run, sizes: Ints, drawn: Hashes, *, within: bool) -> tuple[Ints, Ints]:
         """Return the pairs that share a part and whose sizes and sketches allow them to be similar, in order, each once."""
         pairs = [np.empty(0, dtype=np.uint64)]
-        for row, key, begins, counts in self._looked_up(rows, run):
+        lookups, heavy = self._looked_up(rows, run)
+        for row, leader in self._scanned(heavy, run, sizes, drawn):
+            pairs.append(self._possible(row, leader, sizes, drawn, within=within))
+        for row, key, begins, counts in lookups:
             ends = np.cumsum(counts)
             begin = 0
             while begin < len(counts):
@@ -284,13 +310,28 @@ class _Search:
                 place = np.repeat(begins[begin:end] - (ends[begin:end] - count - done), count) + np.arange(int(ends[end - 1] - done))
                 entries = run.entries[place]
                 same = (entries >> _HALF) == np.repeat(key[begin:end], count)
-                pairs.append(self._possible(np.repeat(row[begin:end], count)[same], entries[same] & _LOW, sizes, drawn, within=within))
+                leader = (entries[same] & _LOW).astype(np.int64)
+                pairs.append(self._possible(np.repeat(row[begin:end], count)[same], leader, sizes, drawn, within=within))
                 begin = end
         packed = np.unique(np.concatenate(pairs))
         return (packed >> _HALF).astype(np.int64), (packed & _LOW).astype(np.int64)
 
-    def _possible(self, row: Ints, named: Hashes, sizes: Ints, drawn: Hashes, *, within: bool) -> Hashes:
-        leader = named.astype(np.int64)
+    def _scanned(self, rows: Ints, run: Run, sizes: Ints, drawn: Hashes) -> Iterator[tuple[Ints, Ints]]:
+        """Yield the pairs of rows and leaders of a run whose sketches are no further apart than those of any similar pair."""
+        words = np.ascontiguousarray(drawn[run.names].T)
+        own = self.signatures.sizes[rows]
+        most = differing(own, np.minimum(np.floor(own / self.leaders.similarity + 1e-9), sizes.max(initial=1)), self.leaders.similarity)
+        for begin in range(0, len(rows), _TILE_ROWS):
+            tile = rows[begin : begin + _TILE_ROWS]
+            for first in range(0, len(run.names), _TILE_NAMES):
+                apart = np.zeros((len(tile), words[0, first : first + _TILE_NAMES].size), dtype=np.uint16)
+                for word in range(len(words)):
+                    apart += np.bitwise_count(self.signatures.sketches[tile, word][:, None] ^ words[word, first : first + _TILE_NAMES])
+                line, place = np.nonzero(apart <= most[begin : begin + _TILE_ROWS, None])
+                yield tile[line], run.names[first + place]
+
+    def _possible(self, row: Ints, leader: Ints, sizes: Ints, drawn: Hashes, *, within: bool) -> Hashes:
+        """Return the pairs, packed, whose sizes and sketches allow them to be similar; `within`: whose leader comes first."""
         if within:
             row, leader = row[leader < row], leader[leader < row]
         own, other = self.signatures.sizes[row], sizes[leader]
