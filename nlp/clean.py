@@ -208,12 +208,21 @@ def _languages(given: pa.ChunkedArray, bodies: Sequence[str]) -> pa.Array:
 
 
 def _doc_ids(found: dict[str, pa.Array]) -> pa.Array:
-    times = [None if time is None else time.isoformat() for time in found["published_at"].to_pylist()]
+    times = _iso(found["published_at"])
     columns = [found[name].to_pylist() for name in ("platform", "account", "post_id", "text", "url")]
     rows = zip(*columns, times, strict=True)
     return pa.array(
         [content_id("doc", platform, account, time, post, text, url) for platform, account, post, text, url, time in rows], pa.string()
     )
+
+
+def _iso(times: pa.Array) -> list[str | None]:
+    """Return what `datetime.isoformat` says of each time; Arrow spells whole seconds several times as fast."""
+    whole = pc.fill_null(pc.equal(pc.floor_temporal(times, unit="second"), times), True)
+    spelt: list[str | None] = pc.strftime(times.cast(pa.timestamp("s", "UTC"), safe=False), "%Y-%m-%dT%H:%M:%S+00:00").to_pylist()
+    for row in pc.indices_nonzero(pc.invert(whole)).to_pylist():
+        spelt[row] = times[row].as_py().isoformat()
+    return spelt
 
 
 def _order(rows: pa.Table, keys: Sequence[str]) -> pa.Array:

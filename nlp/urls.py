@@ -69,6 +69,7 @@ _QUERY_LIMIT = 200
 _END = '\\s<>"«»„“”\u3000-\u9fff\uac00-\ud7af\uff00-\uffef'
 _URL = re.compile(rf"(?:https?://|(?<![\w.@/])www\.)[^{_END}]+", re.IGNORECASE)
 _T_CO = re.compile(r"https?://t\.co/[A-Za-z0-9]*", re.IGNORECASE)
+_PLAIN_T_CO = re.compile(r"https?://t\.co/(?!(?i:amp)$)([A-Za-z0-9]{1,64})", re.ASCII)
 _TRAILING = ".,;:!?'’…*_~"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _HOST = re.compile(r"(?:[\w-]+\.)+[\w-]*[^\W\d_][\w-]*$|(?:[0-9]{1,3}\.){3}[0-9]{1,3}$|\[[0-9a-f:.]+\]$")
@@ -106,7 +107,6 @@ def strip_urls(text: str) -> str:
     return _URL.sub(" ", text)
 
 
-@lru_cache(maxsize=2**16)
 def canonical_url(url: str) -> str | None:
     """Return the canonical form of a web address, or None if it is none (another scheme, no host, a bare shortener).
 
@@ -127,6 +127,14 @@ def canonical_url(url: str) -> str | None:
     >>> canonical_url("https://l.facebook.com/l.php?u=https%3A%2F%2Fexample.org%2Fa&h=AT0")
     'https://example.org/a'
     """
+    # Most links of posts are these, no two alike: they are spelt so already, and would only push others out of the cache.
+    if short := _PLAIN_T_CO.fullmatch(url):
+        return f"https://t.co/{short[1]}"
+    return _canonical(url)
+
+
+@lru_cache(maxsize=2**16)
+def _canonical(url: str) -> str | None:
     canonical = None
     for _ in range(_UNWRAP_LIMIT):
         spelt = _spell(url)

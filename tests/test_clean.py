@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greyzone import clean
 from greyzone.clean import REUSED, clean_documents, clean_text, merge_documents
 from greyzone.collect import read_documents
 from greyzone.language import detect_languages, language_code
-from greyzone.records import DOCUMENTS, RAW_DOCUMENTS, REJECTS, SOURCES, CleanBatch, check, table
+from greyzone.records import DOCUMENTS, RAW_DOCUMENTS, REJECTS, SOURCES, TIME, CleanBatch, check, table
 from greyzone.urls import canonical_url, find_urls
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -296,3 +297,21 @@ def test_real_posts_survive_in_any_order():
     again = merge_documents(clean_documents(batch.rows) for batch in batches)
     assert again.documents.equals(merged.documents)
     assert again.sources.equals(merged.sources)
+
+
+def test_short_links_take_the_short_way_to_the_same_form():
+    assert [
+        canonical_url(url) for url in ("http://t.co/Ab1", "https://t.co/Ab1", "HTTPS://t.co/Ab1?x=1", "https://t.co/amp", "http://t.co/")
+    ] == [
+        "https://t.co/Ab1",
+        "https://t.co/Ab1",
+        "https://t.co/Ab1?x=1",
+        None,
+        None,
+    ]
+
+
+def test_times_are_spelt_as_datetime_spells_them():
+    times = [datetime(year, 2, 3, 4, 5, 6, micro, tzinfo=UTC) for year in (1000, 1969, 2016, 2199) for micro in (0, 1, 500_000)]
+    spelt = clean._iso(pa.array([*times, None], TIME))
+    assert spelt == [*(time.isoformat() for time in times), None]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pyarrow as pa
 import pytest
 
-from greyzone.engine import available_workers, map_batches
+from greyzone.engine import _packed, _unpacked, available_workers, map_batches, shards
 
 
 def square(number: int) -> int:
@@ -56,3 +57,28 @@ def test_an_error_in_a_worker_is_raised_here(workers):
 
 def test_available_workers():
     assert 1 <= available_workers() <= (os.cpu_count() or 1)
+
+
+def middle(rows: pa.Table) -> pa.Table:
+    return rows.slice(1, 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("size", [1, 3, 7, 20])
+def test_shards_hold_every_row_in_order(workers, size):
+    rows = pa.table({"text": [f"text {place}" for place in range(13)]})
+    parts = list(shards(rows, size))
+    assert [part.num_rows for part in parts] == [size] * (13 // size) + [13 % size] * (13 % size > 0)
+    assert pa.concat_tables(parts).equals(rows)
+    seconds = [part.slice(1, 1)["text"].to_pylist() for part in parts]
+    assert [part["text"].to_pylist() for part in map_batches(middle, parts, workers=workers)] == seconds
+
+
+def test_an_empty_table_has_no_shards():
+    assert list(shards(pa.table({"text": pa.array([], pa.string())}), 5)) == []
+
+
+def test_a_shard_travels_without_the_rest_of_its_table():
+    rows = pa.table({"text": ["x" * 1000] * 1000})
+    assert len(_packed(rows.slice(3, 1))) < 4000
+    assert _unpacked(_packed((rows.slice(3, 1), "beside")))[0].equals(rows.slice(3, 1))
