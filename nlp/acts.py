@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from greyzone import (
     collect,
     coordinate,
     embed,
+    growth,
     impact,
     incidents,
     lexical,
@@ -32,7 +34,7 @@ from greyzone import (
     techniques,
 )
 from greyzone import report as report_page
-from greyzone.case import Case
+from greyzone.case import Case, fingerprint
 from greyzone.cluster import NarrativeClusterer
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.engine import map_batches
@@ -45,6 +47,9 @@ logger = logging.getLogger(__name__)
 
 LEXICAL: tuple[lexical.Mode, ...] = ("auto", "on", "off")
 """Whether the words of the corpus are joined to the embedding."""
+
+STATE = "cluster_state.npz"
+"""What is kept of the clusters from one update to the next (`greyzone.growth`)."""
 
 ENCODER_OPTIONS = ("dtype", "prompt", "dimensions", "long_texts")
 """Settings that belong to one encoder: another one begins with their defaults."""
@@ -236,11 +241,31 @@ def do_narratives(work: Work) -> dict[str, object]:
     distinct = collapse.representatives(documents, copies)
     texts = embed.document_texts(distinct["title"], distinct["text"])
     # Clusters use what the corpus says of its words; centroids stay in the encoder's own space, where incidents are too.
-    rows, lexical_choice = lexical.joined_rows(texts, distinct["lang"].to_pylist(), vectors, mode=work.settings.lexical)
-    clusterer = NarrativeClusterer(min_cluster_size=work.settings.min_cluster_size)
-    clusterer.fit(rows, sample_weight=collapse.weights(documents, copies))
+    found = growth.grow(
+        growth.Corpus(
+            distinct["doc_id"].combine_chunks(),
+            texts,
+            distinct["lang"].to_pylist(),
+            vectors,
+            collapse.weights(documents, copies),
+            copies,
+        ),
+        growth.State.read(work.case.path / STATE) if work.case.whole("narratives", STATE) else None,
+        make=partial(NarrativeClusterer, min_cluster_size=work.settings.min_cluster_size),
+        restore=getattr(NarrativeClusterer, "from_arrays", None),
+        mode=work.settings.lexical,
+        basis=fingerprint(work.settings.min_cluster_size, work.settings.lexical, work.encoder.fingerprint),
+    )
     result = narratives.describe_narratives(
-        documents, copies, vectors, clusterer.labels_, clusterer.probabilities_, doctrine=work.doctrine, workers=work.workers
+        documents,
+        copies,
+        vectors,
+        found.labels,
+        found.probabilities,
+        doctrine=work.doctrine,
+        hierarchy=found.hierarchy,
+        leaders=found.leaders,
+        workers=work.workers,
     )
     members, past, number = _past(work.case)
     traced = lineage.trace(members, result.members, update=number)
@@ -250,13 +275,15 @@ def do_narratives(work: Work) -> dict[str, object]:
     work.case.write_table("members", result.members)
     work.case.write_table("lineage", events)
     work.case.write_vectors("narrative_vectors", result.narratives["narrative_id"].to_pylist(), result.vectors)
+    work.case.write_file(STATE, found.state.write)
     noise = pc.sum(pc.is_null(result.members["narrative_id"])).as_py() or 0
     return {
         "narratives": result.narratives.num_rows,
         "noise": noise,
-        "clusterer": clusterer.get_params(),
-        "lexical": lexical_choice.as_dict(),
+        "clusterer": NarrativeClusterer(min_cluster_size=work.settings.min_cluster_size).get_params(),
+        "lexical": found.space.choice.as_dict(),
         "update": number,
+        "joined": found.joined,
         "lineage": _counts(traced.events, "event"),
     }
 
@@ -267,7 +294,9 @@ def _past(case: Case) -> tuple[pa.Table, pa.Table, int]:
         return empty(MEMBERS), empty(LINEAGE), 0
     past = case.table("lineage") if case.whole("narratives", "lineage.parquet") else empty(LINEAGE)
     noted = case.notes()["narratives"]
-    return case.table("members"), past, 1 + int(noted.get("update", 0) if isinstance(noted, dict) else 0)
+    # These two columns alone: another version of greyzone may have written others beside them.
+    members = case.table("members", ["doc_id", "narrative_id"])
+    return members, past, 1 + int(noted.get("update", 0) if isinstance(noted, dict) else 0)
 
 
 def do_coordinate(work: Work) -> dict[str, object]:

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -100,8 +100,8 @@ class Case:
             shutil.rmtree(folder / _ASIDE, ignore_errors=True)
             yield case
 
-    def table(self, name: str) -> pa.Table:
-        """Read a table.
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a table; or some columns, whatever else the version of greyzone that wrote it knew.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Case:
             raise InputError(f"no table {name!r}", f"one of {', '.join(TABLES)}")
         file = self.path / f"{name}.parquet"
         try:
-            return check(pq.read_table(file), TABLES[name], name)
+            return check(pq.read_table(file), TABLES[name], name) if columns is None else pq.read_table(file, columns=list(columns))
         except FileNotFoundError:
             raise CaseError(f"case {self.path} has no table {name!r} yet", "a finished stage", "run the stage that makes it") from None
         except pa.ArrowInvalid as error:

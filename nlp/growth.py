@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ GROWTH = 0.5
 
 
 class Clusterer(Protocol):
-    """What `grow` needs of a clusterer; rows that were added come after those that were there."""
+    """What `grow` needs of a clusterer. `hierarchy_` and `leaders_` are used where it has them."""
 
     labels_: Ints
     probabilities_: Floats
@@ -41,6 +41,11 @@ class Clusterer(Protocol):
         """Cluster rows."""
         ...
 
+
+@runtime_checkable
+class Growing(Clusterer, Protocol):
+    """A clusterer that can go on: rows that join come after those that were there."""
+
     def partial_fit(self, X: Floats, y: object = None, sample_weight: Ints | None = None) -> Self:  # noqa: N803
         """Let rows join those that were clustered."""
         ...
@@ -48,9 +53,6 @@ class Clusterer(Protocol):
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all that is needed to go on, as arrays without objects."""
         ...
-
-
-Kind = TypeVar("Kind", bound=Clusterer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +126,29 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """Cluster (-1: noise) and strength of membership of each text of a corpus, and what is kept for the next.
+    """What was found of each text of a corpus, and what is kept for the next time.
 
-    `joined` counts the rows that joined; None after a full fit.
+    `labels` (n,), `hierarchy` (n, 3) and `probabilities` (n,) are as in `greyzone.cluster`; `leaders` (n,) is the text that each nearly
+    repeats, its own if none (both None if the clusterer does not tell). `joined` counts the rows that joined; None after a full fit.
     """
 
     labels: Ints
+    hierarchy: Ints | None
     probabilities: Floats
+    leaders: Ints | None
     state: State
     space: JoinedSpace
     joined: int | None
 
 
 def grow(
-    corpus: Corpus, past: State | None, *, make: Callable[[], Kind], restore: Callable[[Arrays], Kind], mode: Mode, basis: str
+    corpus: Corpus,
+    past: State | None,
+    *,
+    make: Callable[[], Clusterer],
+    restore: Callable[[Arrays], Growing] | None,
+    mode: Mode,
+    basis: str,
 ) -> Grown:
     """Cluster a corpus, going on from what was learnt of it where that is still good.
 
@@ -148,18 +159,15 @@ def grow(
     past
         What was kept the last time, if anything.
     make, restore
-        Make a clusterer that was not fitted, and one from its arrays.
+        Make a clusterer that was not fitted, and one from its arrays; None if it cannot go on: then all is fitted anew each time.
     mode
         Whether words count (`greyzone.lexical`).
     basis
         Digest of all that a full fit depends on beside the texts.
     """
     more = _more(corpus, past, basis)
-    if past is None or more is None:
-        space, rows = learn_space(corpus.texts, corpus.langs, corpus.vectors, mode=mode)
-        clusterer = make().fit(rows, sample_weight=corpus.weights)
-        state = State(basis, len(corpus.texts), corpus.ids, corpus.weights, space.to_arrays(), clusterer.to_arrays())
-        return Grown(clusterer.labels_, clusterer.probabilities_, state, space, None)
+    if restore is None or past is None or more is None:
+        return _anew(corpus, make(), mode, basis, keep=restore is not None)
     space = JoinedSpace.from_arrays(past.space)
     added = np.flatnonzero(more)
     clusterer = restore(past.clusterer)
@@ -169,23 +177,49 @@ def grow(
         clusterer.partial_fit(rows, sample_weight=more[added])
     ids = pa.concat_arrays([past.ids, corpus.ids.take(pa.array(added))])
     state = State(basis, past.fitted, ids, np.concatenate([past.counts, more[added]]), past.space, clusterer.to_arrays())
+    return _found(corpus, clusterer, state, space, len(added))
+
+
+def _anew(corpus: Corpus, clusterer: Clusterer, mode: Mode, basis: str, *, keep: bool) -> Grown:
+    space, rows = learn_space(corpus.texts, corpus.langs, corpus.vectors, mode=mode)
+    clusterer.fit(rows, sample_weight=corpus.weights)
+    held = (space.to_arrays(), clusterer.to_arrays()) if keep and isinstance(clusterer, Growing) else ({}, {})
+    return _found(corpus, clusterer, State(basis, len(corpus.texts), corpus.ids, corpus.weights, *held), space, None)
+
+
+def _found(corpus: Corpus, clusterer: Clusterer, state: State, space: JoinedSpace, joined: int | None) -> Grown:
     # A text that joined again has several equal rows, which are never apart: any of them will do.
-    place = _numbers(pc.index_in(corpus.ids, value_set=ids))
-    return Grown(clusterer.labels_[place], clusterer.probabilities_[place], state, space, len(added))
+    row = _numbers(pc.index_in(corpus.ids, value_set=state.ids))
+    text = _numbers(_texts_of(corpus, state.ids))
+    hierarchy, leaders = getattr(clusterer, "hierarchy_", None), getattr(clusterer, "leaders_", None)
+    return Grown(
+        labels=clusterer.labels_[row],
+        hierarchy=None if hierarchy is None else hierarchy[row],
+        probabilities=clusterer.probabilities_[row],
+        leaders=None if leaders is None else text[leaders[row]],
+        state=state,
+        space=space,
+        joined=joined,
+    )
 
 
 def _more(corpus: Corpus, past: State | None, basis: str) -> Ints | None:
     """Return for each text the documents that the clusterer does not know of yet, or None where all must be fitted anew."""
-    if past is None or past.basis != basis or len(corpus.texts) >= (1 + GROWTH) * past.fitted:
+    if past is None or not past.clusterer or past.basis != basis or len(corpus.texts) >= (1 + GROWTH) * past.fitted:
         return None
-    # A text that was distinct may be a copy of an earlier one that came to light since.
-    led = corpus.copies["representative"].combine_chunks().take(pc.index_in(past.ids, value_set=corpus.copies["doc_id"].combine_chunks()))
-    place = pc.index_in(pc.coalesce(led, past.ids), value_set=corpus.ids)
-    if place.null_count:
+    text = _texts_of(corpus, past.ids)
+    if text.null_count:
         return None
-    counted = np.bincount(_numbers(place), weights=past.counts, minlength=len(corpus.texts)).astype(np.int64)
+    counted = np.bincount(_numbers(text), weights=past.counts, minlength=len(corpus.texts)).astype(np.int64)
     more = corpus.weights - counted
     return None if (more < 0).any() else more
+
+
+def _texts_of(corpus: Corpus, ids: pa.Array) -> pa.Array:
+    """Return the text of each document: its own, or, where an earlier one came to light since, the one that it now is a copy of."""
+    place = pc.index_in(ids, value_set=corpus.copies["doc_id"].combine_chunks())
+    led = corpus.copies["representative"].combine_chunks().take(place)
+    return pc.index_in(pc.coalesce(led, ids), value_set=corpus.ids)
 
 
 def _part(held: Arrays, part: str) -> Arrays:

@@ -352,7 +352,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "narratives",
         ("documents", "copies", "embeddings"),
-        ("narratives", "members", "lineage", "narrative_vectors"),
+        ("narratives", "members", "lineage", "narrative_vectors", acts.STATE),
         ("min_cluster_size", "lexical", "doctrine", "seed"),
         acts.do_narratives,
     ),

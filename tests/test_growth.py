@@ -33,7 +33,9 @@ class Nearest:
 
     def _settled(self):
         self.labels_ = np.where(self.rows.max(axis=1, initial=0) >= 0.6, self.rows.argmax(axis=1), -1).astype(np.int64)
+        self.hierarchy_ = np.column_stack([self.labels_] * 3)
         self.probabilities_ = self.rows.max(axis=1, initial=0).astype(np.float32)
+        self.leaders_ = np.array([int(np.flatnonzero((self.rows == row).all(axis=1))[0]) for row in self.rows], dtype=np.int64)
         return self
 
     def to_arrays(self):
@@ -71,6 +73,9 @@ def test_later_texts_join_and_new_copies_count_once():
     later = step(corpus({"e": 3, "d": 2, "b": 1, "c": 0, "a": 0}, {"b": 3}), first.state)
     assert later.joined == 2
     assert later.labels.tolist() == [3, 2, 1, 0, 0]
+    assert later.hierarchy[:, 1].tolist() == later.labels.tolist()
+    # a came first on its axis, and c repeats it; b follows none, though it has two rows.
+    assert later.leaders.tolist() == [0, 1, 2, 4, 4]
     assert later.state.ids.to_pylist() == ["a", "b", "c", "d", "e", "b"]
     assert later.state.counts.tolist() == later.state.clusterer["weight"].tolist() == [1, 1, 1, 1, 1, 2]
     again = step(corpus({"e": 3, "d": 2, "b": 1, "c": 0, "a": 0}, {"b": 3}), later.state)
@@ -86,6 +91,8 @@ def test_an_earlier_text_that_comes_late_takes_its_copies_documents():
     assert later.state.ids.to_pylist() == ["a", "b", "c", "d", "z"]
     assert later.state.counts.tolist() == [1, 3, 1, 1, 1]
     assert later.labels.tolist() == [0, 0, 2, 1]
+    # Its row follows that of b, which now is a copy of it.
+    assert later.leaders.tolist() == [0, 0, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -143,3 +150,19 @@ def test_every_document_counts_once_whatever_came_when(days):
         state = found.state
         assert state.counts.sum() == state.clusterer["weight"].sum() == sum(counts.values())
         assert found.labels.tolist() == [int(name) % AXES for name in counts]
+
+
+class Once:
+    """A clusterer that cannot go on and tells no hierarchy."""
+
+    def fit(self, X, y=None, sample_weight=None):  # noqa: N803
+        self.labels_, self.probabilities_ = np.zeros(len(X), dtype=np.int64), np.ones(len(X), dtype=np.float32)
+        return self
+
+
+def test_a_clusterer_that_cannot_go_on_is_fitted_anew():
+    first = grow(corpus({"a": 0, "b": 1}), None, make=Once, restore=None, mode="off", basis="b")
+    assert (first.joined, first.hierarchy, first.leaders, dict(first.state.clusterer)) == (None, None, None, {})
+    assert grow(corpus({"a": 0, "b": 1}), first.state, make=Once, restore=None, mode="off", basis="b").joined is None
+    # Nor does one that can go on find anything to go on from.
+    assert step(corpus({"a": 0, "b": 1}), first.state).joined is None
