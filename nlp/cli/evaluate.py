@@ -32,6 +32,12 @@ MEASURES = (
         "greyzone eval narratives --data ../shared/data --set googlenews --rival hdbscan",
     ),
     Forwarded(
+        "crosslingual",
+        "greyzone.eval.crosslingual",
+        "Measure whether one story told in six languages is one narrative, with and without the language taken off.",
+        "greyzone eval crosslingual --data ../shared/data -e default",
+    ),
+    Forwarded(
         "update",
         "greyzone.eval.growth",
         "Measure a case that grows day by day against all documents in one go: agreement, time, ids that last.",
