@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import greyzone.collapse
 from greyzone import records
 from greyzone.collapse import CopyIndex, collapse, collapse_into, leaders, representatives, weights
 from greyzone.collapse import grams as signatures
@@ -228,6 +229,21 @@ def test_an_index_outlives_the_process(tmp_path):
     assert collapse_into(newer.slice(0, 0), CopyIndex.read(tmp_path / "copies")).copies.num_rows == 0
     with pytest.raises(InputError, match="no index of copies"):
         CopyIndex.read(tmp_path / "nothing")
+    first.index.write(tmp_path / "older")
+    (tmp_path / "older" / "leaders.arrow").replace(tmp_path / "copies" / "leaders.arrow")
+    with pytest.raises(InputError, match="another index"):
+        CopyIndex.read(tmp_path / "copies")
+
+
+def test_long_texts_make_shorter_shards():
+    generator = np.random.default_rng(2)
+    texts = [" ".join(generator.choice(VOCABULARY, 60)) for _ in range(20)]
+    texts += [text + " once more" for text in texts]
+    wanted = collapse(documents(texts), workers=1)
+    assert wanted.num_rows == 20
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(greyzone.collapse, "SHARD_CHARACTERS", 700)
+        assert collapse(documents(texts), workers=1).equals(wanted)
 
 
 def test_an_older_document_leaves_the_representative_in_its_place():

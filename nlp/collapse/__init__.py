@@ -14,8 +14,10 @@ pass has learnt is a `CopyIndex`: with it, the copies of later documents are fou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +44,9 @@ LEAST_SIMILARITY = 0.7
 
 SHARD_ROWS = 2**15
 """Documents of a shard, and distinct texts settled at once."""
+
+SHARD_CHARACTERS = 2**22
+"""Characters of distinct texts settled at once, about: the memory that a pass takes beside its tables."""
 
 _FORM = "n"
 """First letter of a key that is a normal form."""
@@ -201,6 +206,14 @@ def _keys(rows: pa.Table) -> pa.Array:
     return pa.array(keys, pa.large_string())
 
 
+def _stretches(keys: pa.Table, shard_rows: int) -> Iterator[pa.Table]:
+    """Yield shards of at most `shard_rows` texts, shorter ones of long texts: signatures grow with the characters."""
+    passed = np.cumsum(pc.utf8_length(keys["key"]).to_numpy().astype(np.int64)) // SHARD_CHARACTERS
+    cuts = np.union1d(np.arange(0, keys.num_rows, shard_rows), np.flatnonzero(np.diff(passed)) + 1)
+    for begin, end in pairwise([*cuts.tolist(), keys.num_rows]):
+        yield keys.slice(begin, end - begin)
+
+
 def _signed(keys: pa.Table, similarity: float) -> Signatures:
     return sign([key[1:] if key[0] == _FORM else "" for key in keys["key"].to_pylist()], similarity)
 
@@ -222,7 +235,7 @@ def _settled(keys: pa.Array, index: CopyIndex, shard_rows: int, workers: int | N
         return texts + _texts(keys, np.array([fresh[number - before] for number in later.tolist()], dtype=np.int64))
 
     begin = 0
-    parts = shards(pa.table({"key": keys.take(pa.array(new))}), shard_rows)
+    parts = _stretches(pa.table({"key": keys.take(pa.array(new))}), shard_rows)
     for signatures in map_batches(partial(_signed, similarity=index.leaders.similarity), parts, workers=workers):
         places = new[begin : begin + len(signatures.sizes)]
         found.leader[places], found.similarity[places], leads = follow(signatures, _texts(keys, places), found.leaders, led)

@@ -107,14 +107,18 @@ class CopyIndex:
         tables = {"known": pa.table(known), "leaders": pa.table(signed), "representatives": self.representatives}
         for place, run in enumerate(self.leaders.runs):
             tables |= {f"run-{place}": pa.table({"entry": run.entries}), f"names-{place}": pa.table({"name": run.names})}
-        stated = {"similarity": repr(self.leaders.similarity), "runs": str(len(self.leaders.runs))}
-        tables["known"] = tables["known"].replace_schema_metadata(stated)
+        # Files of one index tell so by the texts that it knows.
+        texts = hashlib.blake2b(self.known.digests.tobytes(), digest_size=16).hexdigest()
+        stated = {"similarity": repr(self.leaders.similarity), "runs": str(len(self.leaders.runs)), "texts": texts}
         for name, table in tables.items():
-            # Beside and then over the old file, which may be mapped.
-            beside = folder / f"{name}.arrow.new"
-            with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table.combine_chunks())
-            beside.replace(folder / f"{name}.arrow")
+            with pa.OSFile(str(folder / f"{name}.new"), "wb") as sink, pa.ipc.new_file(sink, table.schema.with_metadata(stated)) as writer:
+                writer.write_table(table.combine_chunks().replace_schema_metadata(stated))
+        for name in tables:
+            # Over the old file, which may be mapped.
+            (folder / f"{name}.new").replace(folder / f"{name}.arrow")
+        for old in folder.glob("*.arrow"):
+            if old.stem not in tables:
+                old.unlink()
 
     @classmethod
     def read(cls, folder: Path) -> CopyIndex:
@@ -123,27 +127,34 @@ class CopyIndex:
         Raises
         ------
         InputError
-            If the folder holds none.
+            If the folder holds none, or files of several.
         """
-        known = _mapped(folder / "known.arrow")
-        stated = {key.decode(): value.decode() for key, value in (known.schema.metadata or {}).items()}
-        signed = _mapped(folder / "leaders.arrow")
+        known = _mapped(folder, "known")
+        stated = _stated(known)
+        signed = _mapped(folder, "leaders", stated)
         runs = []
         for place in range(int(stated["runs"])):
-            entries, names = _mapped(folder / f"run-{place}.arrow"), _mapped(folder / f"names-{place}.arrow")
+            entries, names = _mapped(folder, f"run-{place}", stated), _mapped(folder, f"names-{place}", stated)
             runs.append(Run.of(_numbers(entries, "entry"), _numbers(names, "name")))
         sketches = np.stack([_numbers(signed, f"sketch_{word}") for word in range(4)], axis=1)
         leaders = Leaders(float(stated["similarity"]), _numbers(signed, "size"), sketches, runs)
         digests = np.stack([_numbers(known, "high"), _numbers(known, "low")], axis=1)
         texts = Known(digests, _numbers(known, "leader"), _numbers(known, "similarity"), _numbers(known, "near"))
-        return cls(texts, _mapped(folder / "representatives.arrow"), leaders)
+        return cls(texts, _mapped(folder, "representatives", stated).replace_schema_metadata(None), leaders)
 
 
-def _mapped(path: Path) -> pa.Table:
+def _mapped(folder: Path, name: str, stated: dict[str, str] | None = None) -> pa.Table:
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table = pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} is no index of copies ({error})", "a folder that CopyIndex.write made", "make it again") from None
+        raise InputError(f"{folder} holds no index of copies ({error})", "a folder that CopyIndex.write made", "make it again") from None
+    if "texts" not in _stated(table) or (stated is not None and _stated(table) != stated):
+        raise InputError(f"{folder}/{name}.arrow is of another index than the files beside it", "files of one write", "make it again")
+    return table
+
+
+def _stated(table: pa.Table) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
 
 
 def _numbers(table: pa.Table, name: str) -> Any:  # noqa: ANN401 of the type that was written
