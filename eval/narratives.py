@@ -331,7 +331,7 @@ def _outcomes(data: NarrativeSet, encoder: tuple[str, str], job: Job, plan: Plan
                 versions=versions(job.method),
                 sha256=data.sha256,
             )
-            say(f"{data.name}, {job.method}: B3 {result.figures.b3:.3f} in {result.seconds:.1f} s")
+            say(f"{data.name}, {' '.join([job.method, level]).strip()}: B3 {result.figures.b3:.3f} in {result.seconds:.1f} s")
             yield result
     except InputError as error:
         say(str(error))
