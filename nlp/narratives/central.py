@@ -5,13 +5,19 @@ least like those already chosen (the farthest-first rule of Gonzalez 1985), so t
 outlier is among them.
 
 Float32 products only rank here: every cosine that decides or is written is computed in float64, pair by pair, and rounded
-(`greyzone.neighbours`), so that neither blocks nor threads leave a trace.
+(`greyzone.neighbours`), so that neither blocks nor threads leave a trace. Every narrative is compared with every distinct text: the cost
+is texts x narratives x d, one matrix product for each block of texts.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from greyzone.engine import available_workers
 from greyzone.narratives.frame import Doubles, Frame, Ints
 from greyzone.neighbours import BORDER, pair_similarities
 from greyzone.records import Floats
@@ -85,28 +91,37 @@ def two_nearest(rows: Floats, centroids: Floats, own: Ints) -> tuple[Ints, Ints,
         nothing is known of it (a zero row).
     """
     n, k = len(rows), len(centroids)
-    first, second = own.astype(np.int64), np.full(n, -1, dtype=np.int64)
-    transposed = np.ascontiguousarray(centroids.T)
+    found, distances = np.full((n, 2), -1, dtype=np.int64), np.ones((n, 2), dtype=np.float64)
+    found[:, 0] = own
     known = np.flatnonzero(rows.any(axis=1)) if k else np.zeros(0, dtype=np.int64)
-    step = max(1, CELLS // max(k, rows.shape[1], 1))
-    room = np.empty((min(step, len(known)), k), dtype=np.float32)
+    threads = available_workers()
+    step = max(1, CELLS // (max(k, rows.shape[1], 1) * threads))
     # Two kinds of rows, so that those with a cluster are looked through once less.
-    for alone in (True, False):
-        part = known[(own[known] < 0) == alone]
-        for start in range(0, len(part), step):
-            block = part[start : start + step]
-            products = np.matmul(rows[block], transposed, out=room[: len(block)])
-            hits, columns = _ranked(products, first[block])
-            order, place = _decided(rows, block, centroids, hits, columns)
-            if alone:
-                first[block] = columns[order[place]]
-                place = np.where(np.append(place[1:], len(order)) - place > 1, place + 1, -1)
-            second[block] = np.where(place >= 0, columns[order[place]], -1) if k > 1 else -1
-    distances = np.ones((n, 2), dtype=np.float64)
-    for column, found in enumerate((first, second)):
-        met = np.flatnonzero(found >= 0)
-        distances[met, column] = 1.0 - cross_similarities(rows, met, centroids, found[met])
-    return first, second, distances
+    kinds = (known[own[known] < 0], known[own[known] >= 0])
+    blocks = [part[start : start + step] for part in kinds for start in range(0, len(part), step)]
+    look = partial(_look, rows, centroids, np.ascontiguousarray(centroids.T), own)
+    with threadpool_limits(limits=1), ThreadPoolExecutor(threads) as pool:
+        for block, (best, cosine) in zip(blocks, pool.map(look, blocks), strict=True):
+            found[block], distances[block] = best, np.where(best >= 0, 1.0 - cosine, 1.0)
+    return found[:, 0], found[:, 1], distances
+
+
+def _look(rows: Floats, centroids: Floats, transposed: Floats, own: Ints, block: Ints) -> tuple[Ints, Doubles]:
+    """Return the two clusters of each row of a block, its own first where it has one (-1: no second), and their cosines."""
+    given = own[block]
+    hits, columns = _ranked(rows[block] @ transposed, given)
+    exact = cross_similarities(rows, block[hits], centroids, columns)
+    order = np.lexsort((columns, -exact, hits))
+    place = np.searchsorted(hits[order], np.arange(len(block)))
+    best, cosine = np.full((len(block), 2), -1, dtype=np.int64), np.zeros((len(block), 2))
+    if given[0] < 0:
+        best[:, 0], cosine[:, 0] = columns[order[place]], exact[order[place]]
+        place = place + 1
+    else:
+        best[:, 0], cosine[:, 0] = given, cross_similarities(rows, block, centroids, given)
+    if len(centroids) > 1:
+        best[:, 1], cosine[:, 1] = columns[order[place]], exact[order[place]]
+    return best, cosine
 
 
 def _ranked(products: Floats, own: Ints) -> tuple[Ints, Ints]:
@@ -126,10 +141,3 @@ def _ranked(products: Floats, own: Ints) -> tuple[Ints, Ints]:
     more, columns = np.nonzero(products[tied] >= least[tied, None])
     hits = np.concatenate([*(places for _ in taken), tied[more]])
     return hits, np.concatenate([*(best for best, _ in taken), columns])
-
-
-def _decided(rows: Floats, block: Ints, centroids: Floats, hits: Ints, columns: Ints) -> tuple[Ints, Ints]:
-    """Return an order of the pairs by (row, likeness, column), and where each row begins in it."""
-    cosine = cross_similarities(rows, block[hits], centroids, columns)
-    order = np.lexsort((columns, -cosine, hits))
-    return order, np.searchsorted(hits[order], np.arange(len(block)))
