@@ -2,9 +2,10 @@
 
 Class-based TF-IDF (Grootendorst 2022, arXiv:2203.05794): a narrative is one long text; the weight of term t in narrative c is
 tf(t, c) * log(1 + A / f(t)), with tf the term's share of the narrative's terms, f its number over all narratives and the background,
-and A the mean number of terms of a narrative (the background counts as one). For one language the same is taken over the texts in
-that language alone, A over the narratives that have such texts. A term that stands in one text alone counts only where no term of the
-narrative stands in two.
+and A the mean number of terms of a narrative (the background counts as one). For one language the same is taken over the texts in that
+language alone, A over the narratives that have such texts. A rare word of a few texts would outweigh what all say; so a term names a
+narrative only if it stands in a tenth of the texts that its most widespread term stands in, and in two at least (one, where none
+stands in two).
 
 Rivals. What tells a narrative from another one are the terms whose weight here most exceeds their weight there.
 
@@ -41,6 +42,9 @@ LABEL_TERMS = 4
 LANGUAGE_TERMS = 6
 RIVAL_TERMS = 6
 
+NAMING_SHARE, NAMING_TEXTS = 0.1, 2
+"""Share of the texts of the most widespread term, and number of texts, that a term must stand in to name its narrative."""
+
 HEADLINE_LENGTH = 160
 """Characters of a headline; a longer sentence is cut at a word."""
 
@@ -53,7 +57,8 @@ LONGEST = {"han": 6, "katakana": 12, "other": 12}
 words in kana and Thai compounds are longer."""
 
 _TAG = re.compile(r"[#＃]\w+")
-_NOT_SHOWN = re.compile(r"https?://\S+|www\.\S+|(?:^RT\s+@\w+:?\s*)", re.IGNORECASE)
+_NOT_SHOWN = re.compile(r"https?://\S+|www\.\S+|^(?:[\"'“”«»(\[]{0,2}(?:RT\s++)?@\w++[:,]?\s*+)+", re.IGNORECASE)
+"""Addresses, and the accounts that a post begins with: whom it repeats or answers says nothing of the story."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +190,10 @@ def weigh(terms: pa.Table, groups: int, classes: int) -> Weighed:
     total = np.bincount(group, weights=number, minlength=groups + 1)
     overall = np.bincount(code, weights=number, minlength=wide)
     weight = number / total[group] * np.log1p(number.sum() / max(1, classes) / overall[code])
-    shared = np.bincount(group, weights=texts > 1, minlength=groups + 1) > 0
-    return Weighed(vocabulary, group, code, number, weight, (texts > 1) | ~shared[group], groups)
+    widest = np.zeros(groups + 1, dtype=np.int64)
+    np.maximum.at(widest, group, texts)
+    named = texts >= np.maximum(np.minimum(NAMING_TEXTS, widest), NAMING_SHARE * widest)[group]
+    return Weighed(vocabulary, group, code, number, weight, named, groups)
 
 
 def _spelt(terms: pa.Table, shown: Mapping[str, Mapping[str, str]]) -> pa.Table:

@@ -203,6 +203,12 @@ def test_keyword_weights_by_hand():
     assert alone.weights(0) == {"news": pytest.approx(0.5 * np.log(2.5)), "vote": pytest.approx(0.5 * np.log(4))}
 
 
+def test_a_rare_word_of_a_few_texts_names_nothing():
+    # The harbour is in 40 texts: a tenth is 4, so the word of 3 texts does not count, that of 4 does.
+    texts = ["harbour"] * 33 + ["harbour zyxxal"] * 3 + ["harbour crane"] * 4
+    assert set(labels.weigh(counted(texts, ["harbour"] * 400).terms, 1, 2).weights(0)) == {"harbour", "crane"}
+
+
 def test_terms_leave_out_what_names_nothing():
     assert terms.terms_of("The 2024 vote: see https://example.org/vote @someone #Harbour is at 5", "en") == ["vote", "harbour"]
     assert terms.terms_of("選挙", "ja") == ["選挙"]
@@ -222,4 +228,5 @@ def test_headlines_are_extracts_cut_at_a_word():
     assert long.startswith(found[:-1])
     assert long[len(found) - 1] == " "
     assert labels.headline("A title", "https://example.org/x", {}) == "A title"
+    assert labels.headline(None, "RT @one: '@two, @three the harbour is closed", {}) == "the harbour is closed"
     assert labels.headline(None, None, {}) == ""

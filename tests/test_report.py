@@ -156,13 +156,15 @@ def test_what_stands_behind_a_narrative():
     when = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
     carriers = [{"kind": "language", "name": f"l{n}", "documents": 9 - n, "first_seen": when, "last_seen": when} for n in range(7)]
     movers = [{"kind": kind, "name": f"some {kind}", "doc_id": "doc-1", "at_lo": when, "at_hi": when} for kind in ("account", "outlet")]
+    terms = [{"lang": f"l{n}", "terms": [f"word{n}"]} for n in range(7)]
     rows = [
-        {"narrative_id": "nar-1", "theme_id": "thm-1", "spread": carriers, "first_movers": movers, "rival_id": "nar-2"},
+        {"narrative_id": "nar-1", "theme_id": "thm-1", "spread": carriers, "first_movers": movers, "rival_id": "nar-2", "terms": terms},
         {"narrative_id": "nar-2", "theme_id": "thm-1", "half_life": 3.0, "stories": 2},
     ]
     first, second = tell_narratives(table(rows, NARRATIVES), {"nar-1": 0.25})
     assert first["spread"]["language"]["of"] == 7
     assert [entry[:2] for entry in first["spread"]["language"]["shown"]] == [["l0", 9], ["l1", 8], ["l2", 7], ["l3", 6], ["l4", 5]]
+    assert (first["terms"][0], len(first["terms"]), first["more_terms"], second["more_terms"]) == (["l0", ["word0"]], 5, 2, 0)
     assert first["movers"] == [[pseudonym("some account"), "2024-02-01", "2024-02-01"], ["some outlet", "2024-02-01", "2024-02-01"]]
     assert (first["rival"], first["kin"], first["coordinated"]) == (["nar-2", None, []], 1, 0.25)
     assert (second["rival"], second["half_life"], second["stories"], second["movers"]) == (None, 3.0, 2, [])

@@ -54,10 +54,11 @@ def _narrative(row: Row, coordinated: Mapping[str, float]) -> Row:
 
 def _more(row: Row, themes: Mapping[str, int]) -> Row:
     """Return what stands behind a narrative: its course, its carriers, its terms, and its nearest rival."""
-    carriers = row["spread"] or []
+    carriers, terms = row["spread"] or [], row["terms"] or []
     return {
         "generated": row["generated_label"],
-        "terms": [[found["lang"], found["terms"]] for found in (row["terms"] or [])[:SHOWN]],
+        "terms": [[found["lang"], found["terms"]] for found in terms[:SHOWN]],
+        "more_terms": len(terms[SHOWN:]),
         "bursts": [[day(burst["first"]), day(burst["last"]), burst["documents"]] for burst in (row["bursts"] or [])],
         "half_life": row["half_life"],
         "movers": [[_carrier(mover), *(day(mover[end]) for end in ("at_lo", "at_hi"))] for mover in (row["first_movers"] or [])],

@@ -99,7 +99,7 @@
       tell("First movers", narrative.movers.map((m) => m[0] + ", " + period(m[1], m[2])));
       tell("Languages", carriers(narrative.spread.language));
       tell("Outlets", carriers(narrative.spread.outlet));
-      tell("Terms", narrative.terms.length > 1 ? narrative.terms.map((t) => t[0] + ": " + t[1].join(", ")) : []);
+      tell("Terms", narrative.terms.length > 1 ? narrative.terms.map((t) => t[0] + ": " + t[1].join(", ")).concat(narrative.more_terms ? ["and " + plural(narrative.more_terms, "more language")] : []) : []);
       if (rival) tell("Nearest rival", [rival.label + " (distance " + two(narrative.rival[1]) + ")", "this one rather says: " + (narrative.rival[2].join(", ") || "nothing that the other does not say")]);
       tell("Stories", narrative.stories === null ? [] : [plural(narrative.stories, "story").replace("storys", "stories") + (narrative.kin === null ? "" : ", in a theme with " + plural(narrative.kin, "other narrative"))]);
     }
