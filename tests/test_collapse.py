@@ -300,7 +300,7 @@ def test_however_candidates_are_sought_they_are_the_same(seed):
 def test_no_similar_pair_is_missed(similarity):
     generator = np.random.default_rng(int(similarity * 100))
     letters = list("abcdefghijklmnop")
-    texts = ["".join(generator.choice(letters, generator.integers(1, 260))) for _ in range(60)]
+    texts = ["".join(generator.choice(letters, generator.integers(1, 320))) for _ in range(60)]
     for text in texts[:]:
         for edits in range(1, 5):
             changed = list(text)
@@ -327,11 +327,11 @@ def test_no_similar_pair_is_missed(similarity):
 def test_classes_never_ask_for_more_parts_than_there_are():
     for similarity in (0.7, 0.8, 0.9, 1.0):
         sizes = np.arange(1, 400)
-        classes = signatures.Sizes.up_to(600, similarity)
+        classes = signatures.Sizes.at(similarity)
         for number in range(len(classes.parts)):
             fits, needed = classes.within(sizes, number)
             assert (needed[fits] <= classes.parts[number]).all()
-            low, high = classes.firsts[number], classes.firsts[number + 1] - 1
+            low, high = classes.firsts[number], [*classes.firsts, 600][number + 1] - 1
             reachable = [any(min(n, m) >= similarity * max(n, m) for m in range(low, high + 1)) for n in sizes.tolist()]
             assert (fits >= np.array(reachable)).all()
 

@@ -10,7 +10,10 @@ their symmetric difference is at most c (n + m), c = (1 - t) / (1 + t). Two thin
   differ are at most as many as the grams in which the sets do.
 
 p grows with the size of a set, so sets fall into classes of sizes, each with its own p; a set is looked up in every class that can
-hold a set similar to it.
+hold a set similar to it. Sets of `LONG` grams and more would have so many parts that any two of one language shared some. They are
+one class, looked up by bands of minima (Broder 1997; one permutation cut into bins: Li, Owen and Zhang, NIPS 2012): the least hash of
+a bin is the same with probability t or more, so that a pair at
+0.8 is missed with probability (1 - 0.8^5)^40 = 1.3e-7, one at 0.7 with 6e-4.
 """
 
 from __future__ import annotations
@@ -34,6 +37,12 @@ WIDTH = 1.25
 
 SPARE = 0.15
 """Parts over those that must be there, by those: so many of the commonest are never looked up. Time hangs little on it (measured)."""
+
+LONG = 256
+"""Grams of the smallest set that is looked up by minima: below it nothing is missed."""
+
+BANDS, ROWS = 40, 5
+"""Bands of minima, and minima of a band."""
 
 SKETCH_BITS = 256
 
@@ -64,9 +73,9 @@ class Sizes:
     similarity
         Least Jaccard similarity sought.
     firsts
-        (classes + 1,) smallest size of each class, and one more than the largest size of the last.
+        (classes,) smallest size of each class; the last one, of long sets, has no largest.
     parts
-        (classes,) parts of each class.
+        (classes,) parts of each class, or bands of the last.
     """
 
     similarity: float
@@ -74,14 +83,15 @@ class Sizes:
     parts: Ints
 
     @classmethod
-    def up_to(cls, largest: int, similarity: float) -> Sizes:
-        """Return the classes for sets of at most `largest` grams; fewer are a prefix of more."""
+    def at(cls, similarity: float) -> Sizes:
+        """Return the classes for a least similarity."""
         firsts = [1]
-        while firsts[-1] <= largest:
-            firsts.append(max(firsts[-1] + 1, math.ceil(firsts[-1] * WIDTH)))
+        while firsts[-1] < LONG:
+            firsts.append(min(LONG, max(firsts[-1] + 1, math.ceil(firsts[-1] * WIDTH))))
         last = np.array(firsts[1:], dtype=np.int64) - 1
         least = _most_different(last + np.floor(last / similarity + 1e-9), similarity) + 1
-        return cls(similarity, np.array(firsts, dtype=np.int64), least + np.ceil(SPARE * least).astype(np.int64))
+        parts = np.append(least + np.ceil(SPARE * least).astype(np.int64), BANDS)
+        return cls(similarity, np.array(firsts, dtype=np.int64), parts)
 
     def of(self, sizes: Ints) -> Ints:
         """Return the class of each size."""
@@ -89,10 +99,17 @@ class Sizes:
 
     def within(self, sizes: Ints, number: int) -> tuple[npt.NDArray[np.bool_], Ints]:
         """Return which sets may have similar ones in class `number`, and how many parts must be looked up for them."""
-        low, high = self.firsts[number], self.firsts[number + 1] - 1
-        most = np.minimum(high, np.floor(sizes / self.similarity + 1e-9).astype(np.int64))
-        fits = most >= np.maximum(low, np.ceil(sizes * self.similarity - 1e-9))
+        most = np.floor(sizes / self.similarity + 1e-9).astype(np.int64)
+        if number == len(self.firsts) - 1:
+            return most >= LONG, np.full(len(sizes), BANDS, dtype=np.int64)
+        most = np.minimum(most, self.firsts[number + 1] - 1)
+        fits = most >= np.maximum(self.firsts[number], np.ceil(sizes * self.similarity - 1e-9))
         return fits, _most_different(sizes + most, self.similarity) + 1
+
+    def keys(self, sets: Ragged, number: int) -> Keys:
+        """Return the (sets, parts) keys by which sets are looked up in class `number`."""
+        parts = int(self.parts[number])
+        return band_keys(sets) if number == len(self.firsts) - 1 else part_keys(sets, number, parts)
 
 
 def differing(sizes: Ints, others: Ints | npt.NDArray[np.float64], similarity: float) -> Ints:
@@ -169,16 +186,36 @@ def sketches(sets: Ragged) -> Hashes:
 
 def part_keys(sets: Ragged, number: int, parts: int) -> Keys:
     """Return the (sets, parts) keys of class `number`: equal parts have equal keys, other ones differ but for 1 in 2^32."""
-    count = len(sets.starts) - 1
-    row = np.repeat(np.arange(count), np.diff(sets.starts))
-    # The multiplied high half is a number below `parts` that grows with the hash, so that parts are runs of a sorted set.
+    place, starts = _runs(sets, parts)
+    sums = np.zeros((len(sets.starts) - 1) * parts, dtype=np.uint64)
+    sums[place[starts]] = np.add.reduceat(mixed(sets.grams), starts)
+    return _salted(sums.reshape(-1, parts), number)
+
+
+def band_keys(sets: Ragged) -> Keys:
+    """Return the (sets, `BANDS`) keys of the least hashes in the bins of each band; an empty bin is like another empty one."""
+    place, starts = _runs(sets, BANDS * ROWS)
+    least = np.zeros((len(sets.starts) - 1) * BANDS * ROWS, dtype=np.uint64)
+    least[place[starts]] = sets.grams[starts]
+    bins = least.reshape(-1, BANDS, ROWS)
+    found = np.zeros(bins.shape[:2], dtype=np.uint64)
+    for row in range(ROWS):
+        found = mixed(found * MULTIPLIER + bins[:, :, row])
+    return _salted(found, LONG)
+
+
+def _runs(sets: Ragged, parts: int) -> tuple[Ints, Ints]:
+    """Return the part of each gram, counted through all sets, and where a part begins: parts are runs of a sorted set."""
+    row = np.repeat(np.arange(len(sets.starts) - 1), np.diff(sets.starts))
+    # The multiplied high half is a number below `parts` that grows with the hash.
     place = row * parts + ((sets.grams >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)).astype(np.int64)
-    starts = np.flatnonzero(np.diff(place, prepend=-1))
-    sums = np.zeros(count * parts, dtype=np.uint64)
-    if len(starts):
-        sums[place[starts]] = np.add.reduceat(mixed(sets.grams), starts)
-    salt = mixed((np.arange(parts, dtype=np.uint64) + np.uint64(number << 32)) * MULTIPLIER)
-    return (mixed(sums.reshape(count, parts) + salt) >> np.uint64(32)).astype(np.uint32)
+    return place, np.flatnonzero(np.diff(place, prepend=-1))
+
+
+def _salted(values: Hashes, number: int) -> Keys:
+    """Return 32 bits of each value that differ from part to part and from class to class."""
+    salt = mixed((np.arange(values.shape[1], dtype=np.uint64) + np.uint64(number << 32)) * MULTIPLIER)
+    return (mixed(values + salt) >> np.uint64(32)).astype(np.uint32)
 
 
 def jaccard(left: Ragged, right: Ragged, pairs: tuple[Ints, Ints]) -> npt.NDArray[np.float64]:

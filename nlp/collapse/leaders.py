@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from greyzone.collapse.grams import Hashes, Ints, Keys, Ragged, Sizes, differing, gram_sets, jaccard, part_keys, sketches
+from greyzone.collapse.grams import Hashes, Ints, Keys, Ragged, Sizes, differing, gram_sets, jaccard, sketches
 
 Scores = npt.NDArray[np.float64]
 Texts = Callable[[Ints], Sequence[str]]
@@ -77,18 +77,17 @@ def sign(texts: Sequence[str], similarity: float) -> Signatures:
     sizes = np.zeros(len(texts), dtype=np.int64)
     drawn = np.zeros((len(texts), 4), dtype=np.uint64)
     found: dict[int, list[Lookup]] = {}
+    classes = Sizes.at(similarity)
     written = np.flatnonzero(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
     for group, sets in gram_sets([texts[place] for place in written.tolist()]):
         places = written[group]
         own = np.diff(sets.starts)
         sizes[places], drawn[places] = own, sketches(sets)
-        classes = Sizes.up_to(int(own.max() / similarity) + 1, similarity)
-        lowest = classes.of(np.array([max(1, int(own.min() * similarity))]))[0]
-        for number in range(int(lowest), len(classes.parts)):
+        for number in range(len(classes.parts)):
             fits, needed = classes.within(own, number)
             if fits.any():
                 chosen = np.flatnonzero(fits)
-                keys = part_keys(_chosen(sets, chosen), number, int(classes.parts[number]))
+                keys = classes.keys(_chosen(sets, chosen), number)
                 found.setdefault(number, []).append(Lookup(number, places[chosen], keys, needed[chosen]))
     return Signatures(sizes, drawn, tuple(_joined(found[number]) for number in sorted(found)))
 
@@ -165,7 +164,7 @@ def _entries(signatures: Signatures, rows: Ints, names: Ints, similarity: float)
     """Return the sorted entries of the chosen rows under their names, each in its own class."""
     name = np.full(len(signatures.sizes), -1, dtype=np.int64)
     name[rows] = names
-    own = Sizes.up_to(int(signatures.sizes.max(initial=1)), similarity).of(signatures.sizes)
+    own = Sizes.at(similarity).of(signatures.sizes)
     parts = [np.empty(0, dtype=np.uint64)]
     for lookup in signatures.lookups:
         kept = (own[lookup.rows] == lookup.number) & (name[lookup.rows] >= 0)
