@@ -256,7 +256,8 @@ def _even(code: Ints, texts: Sequence[str], most: int) -> Ints:
     if len(code) > most:
         fits = [cap for cap in range(1, most + 1) if int(np.minimum(counts, cap).sum()) <= most]
         cap = fits[-1] if fits else 1
-    digests = np.array([hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() for text in texts])
+    found = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts)
+    digests = np.fromiter((int.from_bytes(digest) for digest in found), dtype=np.uint64, count=len(texts))
     order = np.lexsort((digests, code))
     rank = np.arange(len(code)) - np.searchsorted(code[order], code[order])
     return np.sort(order[rank < cap])
