@@ -20,6 +20,9 @@ Doubles = npt.NDArray[np.float64]
 BLOCK_CELLS = 2**24
 """Similarities held at once: 64 MiB of float32."""
 
+UNIT_CELLS = 2**18
+"""Numbers scaled at once: 2 MiB of float64, which the cache holds."""
+
 SPARE = 8
 """Neighbours ranked beyond k in float32, so that float64 decides near-ties at the border."""
 
@@ -32,15 +35,20 @@ DECIMALS = 9
 
 def unit_rows(vectors: npt.NDArray[np.floating]) -> Floats:
     """Return `vectors` (n, d) scaled to norm 1 in float32; zero rows stay zero."""
-    rows = np.ascontiguousarray(vectors, dtype=np.float64)
-    scale = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-    rows = rows / np.where(scale > 0, scale, 1.0)
-    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-    return (rows / np.where(norms > 0, norms, 1.0)).astype(np.float32) + np.float32(0)
+    out = np.empty(vectors.shape, dtype=np.float32)
+    step = max(1, UNIT_CELLS // max(1, vectors.shape[1]))
+    for start in range(0, len(vectors), step):
+        rows = np.ascontiguousarray(vectors[start : start + step], dtype=np.float64)
+        scale = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+        rows = rows / np.where(scale > 0, scale, 1.0)
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+        # Adding 0 turns -0 into 0, so that equal rows have equal bytes.
+        out[start : start + step] = (rows / np.where(norms > 0, norms, 1.0)).astype(np.float32) + np.float32(0)
+    return out
 
 
 def distinct_rows(rows: Floats) -> tuple[Ints, Ints]:
-    """Put rows in an order of their content and join equal ones.
+    """Put rows in an order of their content, which is as good as random, and join equal ones.
 
     Returns
     -------
@@ -50,13 +58,34 @@ def distinct_rows(rows: Floats) -> tuple[Ints, Ints]:
     """
     if rows.size == 0:
         return np.zeros(min(len(rows), 1), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
-    keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    order = np.argsort(keys, kind="stable")
-    arranged = rows[order]
-    starts = np.r_[True, np.any(arranged[1:] != arranged[:-1], axis=1)]
+    high, low = _row_hashes(rows)
+    order = np.lexsort((low, high))
+    alike = np.flatnonzero((high[order][1:] == high[order][:-1]) & (low[order][1:] == low[order][:-1]))
+    starts = np.ones(len(rows), dtype=bool)
+    starts[alike + 1] = np.any(rows[order[alike]] != rows[order[alike + 1]], axis=1)
+    if starts[alike + 1].any():
+        # Two rows share all 128 bits: as good as impossible, and then their bytes decide.
+        keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+        order = np.argsort(keys, kind="stable")
+        starts = np.r_[True, np.any(rows[order][1:] != rows[order][:-1], axis=1)]
     inverse = np.empty(len(rows), dtype=np.int64)
     inverse[order] = np.cumsum(starts) - 1
     return order[starts].astype(np.int64), inverse
+
+
+def _row_hashes(rows: Floats) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Return two 64-bit hashes of the bytes of each row: sums of its 32-bit words times fixed odd numbers, then mixed."""
+    factors = np.random.default_rng(0).integers(0, 2**63, size=(rows.shape[1], 2), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    found = np.empty((2, len(rows)), dtype=np.uint64)
+    step = max(1, UNIT_CELLS // rows.shape[1])
+    for start in range(0, len(rows), step):
+        numbers = np.ascontiguousarray(rows[start : start + step]).view(np.uint32).astype(np.uint64)
+        found[:, start : start + step] = (numbers @ factors).T
+    for half in found:
+        half ^= half >> np.uint64(29)
+        half *= np.uint64(0xBF58476D1CE4E5B9)
+        half ^= half >> np.uint64(32)
+    return found[0], found[1]
 
 
 def pair_similarities(rows: Floats, left: Ints, right: Ints) -> Doubles:
@@ -97,7 +126,8 @@ def leaders(rows: Floats, similarity: float) -> Ints:
         free = block[~_near(rows, block, chosen, similarity).any(axis=1)]
         near = _near(rows, free, free, similarity)
         alive = np.ones(len(free), dtype=bool)
-        for place in range(len(free)):
+        # Only what has another row near can fall or make one fall.
+        for place in np.flatnonzero(np.count_nonzero(near, axis=1) > 1).tolist():
             if alive[place]:
                 alive[place + 1 :] &= ~near[place, place + 1 :]
         chosen = np.concatenate([chosen, free[alive]])
@@ -120,7 +150,9 @@ def _near(rows: Floats, left: Ints, right: Ints, similarity: float) -> npt.NDArr
         return np.zeros((len(left), len(right)), dtype=bool)
     products = rows[left] @ rows[right].T
     found = products >= similarity
-    hits, columns = np.nonzero(np.abs(products - similarity) < BORDER)
+    doubtful = products >= similarity - BORDER
+    doubtful &= products <= similarity + BORDER
+    hits, columns = np.nonzero(doubtful)
     found[hits, columns] = pair_similarities(rows, left[hits], right[columns]) >= similarity
     return found
 

@@ -1,0 +1,212 @@
+"""A tree of merges to clusters: hdbscan's condensed tree and selection, and what a cluster must show to count as one.
+
+Clusters are the branches of the tree that hold `min_cluster_size` documents (Campello, Moulavi and Sander 2013; the implementation is
+that of the hdbscan package), and of nested ones those with the greatest excess of mass: the sum over their documents of how long they
+stay in it. `Tree` takes a distance for each merge, so that "how long" is the caller's to define.
+
+Excess of mass alone takes all background for clusters of their own, since something is always the most alike. So a cluster must also be
+
+* closed: on average over its leaders, it holds at least `closure` of the similarity mass exp((cos - 1) / `MASS_SCALE`) of a leader's
+  neighbours, its copies counted as neighbours. The nearest relatives of a narrative are its own;
+* cohesive: the mean cosine of its pairs, as a share of what lies between `base` and 1, is at least `cohesion`;
+* contrasted: that mean cosine, as a share of what lies between the likeness at which it merges with the next and 1, is at least
+  `contrast`.
+
+Where a cluster fails, its parts are asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from hdbscan import _hdbscan_linkage, _hdbscan_tree
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from greyzone.neighbours import Doubles, Ints, pair_similarities
+from greyzone.records import Floats
+
+MASS_SCALE = 0.1
+"""Scale of the similarity mass exp((cos - 1) / MASS_SCALE) of a neighbour."""
+
+BASE_QUANTILE = 0.95
+"""Quantile of the cosines of leaders taken at random that counts as the likeness of what only shares a subject. From the corpus, since
+some encoders give any two texts a high cosine."""
+
+REST_QUANTILE, MOST_BASE = 0.1, 0.4
+"""Where narratives are few, a twentieth of all pairs lies within one. So the base is at most this share of the way from the cosine that
+a tenth of all pairs stay below to 1; in the corpora measured the quantile above is the smaller of the two."""
+
+BASE_PAIRS = 100_000
+"""About how many pairs of leaders these quantiles are taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The neighbour graph of leaders: `indices` and `similarities` (m, k), -1 and -1.0 where there are too few."""
+
+    indices: Ints
+    similarities: Doubles
+
+    def masses(self) -> Doubles:
+        """Return the similarity mass (m, k) of each neighbour."""
+        return np.where(self.indices >= 0, np.exp((self.similarities - 1.0) / MASS_SCALE), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Merges of leaders by distance, smallest first: `left`, `right` rows of the two sides, and the distance at which copies join.
+
+    Attributes
+    ----------
+    left, right
+        (m - 1,) int64.
+    distance
+        (m - 1,) float64, above 0.
+    copies
+        (m,) float64: distance at which the documents that a leader stands for are one.
+    """
+
+    left: Ints
+    right: Ints
+    distance: Doubles
+    copies: Doubles
+
+
+class Tree:
+    """The condensed tree of leaders that stand for `size` documents each.
+
+    Attributes
+    ----------
+    condensed
+        hdbscan's condensed tree; points from `leaders` on are documents beyond the first of a leader.
+    leaders, points
+        How many of each.
+    home
+        (leaders,) cluster that each leader falls out of, numbered from 0 (the root).
+    left_at
+        (leaders,) inverse distance at which it does.
+    above
+        (clusters,) the cluster that each is part of; the root has itself.
+    birth
+        (clusters,) inverse distance at which it begins.
+    """
+
+    def __init__(self, branches: Branches, size: Ints, min_cluster_size: int) -> None:
+        self.leaders = len(size)
+        owner = np.repeat(np.arange(self.leaders), size - 1)
+        self.points = self.leaders + len(owner)
+        left = np.concatenate([owner, branches.left])
+        right = np.concatenate([self.leaders + np.arange(len(owner)), branches.right])
+        distance = np.concatenate([branches.copies[owner], branches.distance])
+        order = np.argsort(distance, kind="stable")
+        linkage = _hdbscan_linkage.label(np.column_stack([left, right, distance])[order].astype(np.float64))
+        self.condensed = _hdbscan_tree.condense_tree(linkage, min_cluster_size)
+        parent = self.condensed["parent"].astype(np.int64) - self.points
+        child = self.condensed["child"].astype(np.int64)
+        inner = child >= self.points
+        self.above = np.zeros(int(parent.max()) + 1, dtype=np.int64)
+        self.above[child[inner] - self.points] = parent[inner]
+        self.birth = np.zeros(len(self.above))
+        self.birth[child[inner] - self.points] = self.condensed["lambda_val"][inner]
+        leading = child < self.leaders
+        self.home = np.empty(self.leaders, dtype=np.int64)
+        self.home[child[leading]] = parent[leading]
+        self.left_at = np.empty(self.leaders)
+        self.left_at[child[leading]] = self.condensed["lambda_val"][leading]
+
+    def gather(self, values: npt.NDArray[np.floating]) -> Doubles:
+        """Add the `values` (clusters, ...) of every cluster to all that it is part of."""
+        total = np.array(values, dtype=np.float64)
+        # hdbscan numbers parts above what they are part of.
+        for cluster in range(len(total) - 1, 0, -1):
+            total[self.above[cluster]] += total[cluster]
+        return total
+
+    def leader_counts(self) -> Doubles:
+        """Return the leaders under each cluster."""
+        return self.gather(np.bincount(self.home, minlength=len(self.above)).astype(np.float64))
+
+    def cohesions(self, rows: Floats) -> Doubles:
+        """Return the mean cosine between the leaders under each cluster, 1 for a lone one; copies say nothing on it."""
+        members = csr_array(
+            (np.ones(self.leaders, dtype=np.float32), (self.home, np.arange(self.leaders))), shape=(len(self.above), self.leaders)
+        )
+        total, count = self.gather(np.asarray(members @ rows)), self.leader_counts()
+        pairs = count * (count - 1.0)
+        return np.where(pairs > 0, ((total**2).sum(axis=1) - count) / np.where(pairs > 0, pairs, 1.0), 1.0)
+
+    def closures(self, neighbours: Neighbours, size: Ints) -> Doubles:
+        """Return the mean share of its neighbours' similarity mass that each cluster holds, over the leaders under it."""
+        masses, k = neighbours.masses(), neighbours.indices.shape[1]
+        # A copy is a neighbour at cosine 1; no more of them count than would stand in the list.
+        own = np.minimum(size - 1, k).astype(np.float64)
+        total = masses.sum(axis=1) + own
+        share = masses / np.where(total > 0, total, 1.0)[:, None]
+        place, column = np.nonzero(share)
+        one, other = self.home[place], self.home[neighbours.indices[place, column]]
+        count = len(self.above)
+        joined = coo_array((share[place, column], (one, other)), shape=(count, count)).tocsr().tocoo()
+        held = np.bincount(self.home, weights=own / np.where(total > 0, total, 1.0), minlength=count)
+        np.add.at(held, self._meeting(joined.row.astype(np.int64), joined.col.astype(np.int64)), joined.data)
+        leaders = self.leader_counts()
+        return np.asarray(self.gather(np.asarray(held, dtype=np.float64)) / np.where(leaders > 0, leaders, 1.0))
+
+    def _meeting(self, one: Ints, other: Ints) -> Ints:
+        """Return the smallest cluster that holds both of each pair, by jumps of powers of two."""
+        depth = np.zeros(len(self.above), dtype=np.int64)
+        for cluster in range(1, len(depth)):
+            depth[cluster] = depth[self.above[cluster]] + 1
+        jumps = [self.above]
+        while 2 ** len(jumps) <= int(depth.max()):
+            jumps.append(jumps[-1][jumps[-1]])
+        lower, upper = np.where(depth[one] >= depth[other], one, other), np.where(depth[one] >= depth[other], other, one)
+        gap = depth[lower] - depth[upper]
+        for power, jump in enumerate(jumps):
+            lower = np.where((gap >> power) & 1, jump[lower], lower)
+        for jump in reversed(jumps):
+            apart = jump[lower] != jump[upper]
+            lower, upper = np.where(apart, jump[lower], lower), np.where(apart, jump[upper], upper)
+        return np.where(lower == upper, lower, self.above[lower])
+
+    def select(self, refused: npt.NDArray[np.bool_], selection: str, allow_single_cluster: bool) -> tuple[Ints, Doubles]:
+        """Return the cluster (-1: none) and strength of membership of each leader; `refused` clusters are never taken."""
+        stability = _hdbscan_tree.compute_stability(self.condensed)
+        for cluster in np.flatnonzero(refused).tolist():
+            # Below the sum over no parts at all: excess of mass then never takes it.
+            stability[cluster + self.points] = -1.0
+        label, probability, _ = _hdbscan_tree.get_clusters(self.condensed, stability, selection, allow_single_cluster)
+        label = np.asarray(label[: self.leaders], dtype=np.int64)
+        return label, np.clip(np.nan_to_num(probability[: self.leaders]), 0.0, 1.0)
+
+
+def closures_of(label: Ints, neighbours: Neighbours, size: Ints) -> Doubles:
+    """Return the closure of each group of a partition (0 .. max): `Tree.closures` without a tree."""
+    masses, k = neighbours.masses(), neighbours.indices.shape[1]
+    own = np.minimum(size - 1, k).astype(np.float64)
+    total = masses.sum(axis=1) + own
+    inside = (masses * (label[neighbours.indices] == label[:, None])).sum(axis=1) + own
+    share = inside / np.where(total > 0, total, 1.0)
+    groups = int(label.max(initial=-1)) + 1
+    count = np.bincount(label, minlength=groups)
+    return np.asarray(np.bincount(label, weights=share, minlength=groups) / np.where(count > 0, count, 1))
+
+
+def cut(left: Ints, right: Ints, leaders: int) -> Ints:
+    """Return the group of each leader where these merges happened: (leaders,) int64 from 0 on, in the order of their first leader."""
+    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(leaders, leaders))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def base_similarity(rows: Floats) -> float:
+    """Return the cosine of two leaders that only share a subject, from pairs at fixed strides in content order; 0 for fewer than two."""
+    n = len(rows)
+    strides = [stride for stride in range(1, n) if stride <= max(1, BASE_PAIRS // n)] if n < BASE_PAIRS else [n // 2]
+    every = np.arange(n) if n < BASE_PAIRS else np.linspace(0, n - 1, BASE_PAIRS, dtype=np.int64)
+    found = [pair_similarities(rows, every, (every + n // 2 + stride) % n) for stride in strides if (n // 2 + stride) % n]
+    if not found:
+        return 0.0
+    rest, high = np.quantile(np.concatenate(found), [REST_QUANTILE, BASE_QUANTILE]).tolist()
+    return float(min(high, rest + MOST_BASE * (1.0 - rest)))

@@ -1,0 +1,239 @@
+"""Average linkage on a neighbour graph: which groups of rows are most alike, from pairs up to themes.
+
+Two groups are as alike as the mean cosine of their pairs (UPGMA, Sokal and Michener 1958); with S the sum of a group's unit rows that
+is S_a . S_b / (n_a n_b), whatever the sizes. Only groups that the graph joins are compared. Groups merge from the most alike down, in
+layers of `LAYER`: within a layer all pairs that are each other's most alike merge at once, which for average linkage gives the tree of
+one-by-one merging (reducibility, Murtagh 1983); a pair need only be looked at again when one of its sides has grown.
+
+A group of ten thousand documents would take in its fringe one by one. So a group may take in at once, beside its own most alike, others
+that are most like it, while they add `GROWTH` of its size at most: they then differ from one-by-one merging by less than that share
+in what they are compared with (as ParHAC does in layers: Dhulipala et al. 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from greyzone.neighbours import Doubles, Ints, unit_rows
+from greyzone.records import Floats
+
+LAYER = 0.02
+"""Height of a layer: merges within it happen in the order of rounds, not of likeness."""
+
+GROWTH = 0.1
+"""Share of its size that a group may grow by in a round, beyond the one most like it."""
+
+BRIDGE = 0.6
+"""Height at which groups get neighbours of their own."""
+
+LEAST_BRIDGED = 3
+"""Rows of a group that gets some."""
+
+DECIMALS = 6
+"""Decimals of a mean cosine; sums are float32."""
+
+PAIRS = 2**12
+"""Pairs compared at once, so that their rows stay in the cache; it leaves no trace in the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merges:
+    """Merges of groups, the most alike first.
+
+    Attributes
+    ----------
+    left, right
+        (m,) int64 a row of each of the two groups.
+    height
+        (m,) float64 mean cosine of their pairs.
+    """
+
+    left: Ints
+    right: Ints
+    height: Doubles
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """Pairs of groups `left` < `right`, how alike they were in round `seen`."""
+
+    left: Ints
+    right: Ints
+    alike: Doubles
+    seen: Ints
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def part(self, chosen: Ints) -> _Pairs:
+        return _Pairs(self.left[chosen], self.right[chosen], self.alike[chosen], self.seen[chosen])
+
+    def joined(self, other: _Pairs) -> _Pairs:
+        return _Pairs(
+            np.concatenate([self.left, other.left]),
+            np.concatenate([self.right, other.right]),
+            np.concatenate([self.alike, other.alike]),
+            np.concatenate([self.seen, other.seen]),
+        )
+
+
+class _Groups:
+    """Groups of rows: sums, sizes, the group of each row, and the round in which it last grew."""
+
+    def __init__(self, rows: Floats, sizes: Doubles | None) -> None:
+        self.sums = rows.copy()
+        self.sizes = np.ones(len(rows)) if sizes is None else sizes.astype(np.float64)
+        self.heads = np.arange(len(rows), dtype=np.int64)
+        self.grown = np.zeros(len(rows), dtype=np.int64)
+        self.round = 0
+
+    def merge(self, kept: Ints, gone: Ints) -> None:
+        """Let groups `kept` take in groups `gone`; a group may take in several."""
+        self.round += 1
+        order = np.argsort(kept, kind="stable")
+        kept, gone = kept[order], gone[order]
+        for start in range(0, len(kept), PAIRS):
+            block = slice(start, start + PAIRS)
+            np.add.at(self.sums, kept[block], self.sums[gone[block]])
+        np.add.at(self.sizes, kept, self.sizes[gone])
+        self.heads[gone] = kept
+        self.grown[kept] = self.round
+
+    def head(self, rows: Ints) -> Ints:
+        """Return the groups that the groups `rows` have become."""
+        found = self.heads[rows]
+        while True:
+            further = self.heads[found]
+            if (further == found).all():
+                return found
+            found = further
+
+    def settle(self) -> None:
+        """Point every row at its group, so that `head` is one step."""
+        self.heads = self.head(np.arange(len(self.heads)))
+
+    def alike(self, left: Ints, right: Ints) -> Doubles:
+        """Return the mean cosine of the pairs of two groups each."""
+        found = np.empty(len(left))
+        for start in range(0, len(left), PAIRS):
+            a, b = left[start : start + PAIRS], right[start : start + PAIRS]
+            found[start : start + PAIRS] = np.vecdot(self.sums[a], self.sums[b])
+        return np.asarray(np.round(found / (self.sizes[left] * self.sizes[right]), DECIMALS))
+
+    def refreshed(self, pairs: _Pairs) -> _Pairs:
+        """Return the pairs between the groups as they now are, each once, those that have grown compared anew."""
+        left, right = self.head(pairs.left), self.head(pairs.right)
+        left, right = np.minimum(left, right), np.maximum(left, right)
+        apart = np.flatnonzero(left != right)
+        left, right, alike, seen = left[apart], right[apart], pairs.alike[apart], pairs.seen[apart]
+        _, first = np.unique(left * len(self.heads) + right, return_index=True)
+        left, right, alike, seen = left[first], right[first], alike[first].copy(), seen[first].copy()
+        stale = np.flatnonzero(np.maximum(self.grown[left], self.grown[right]) > seen)
+        alike[stale], seen[stale] = self.alike(left[stale], right[stale]), self.round
+        return _Pairs(left, right, alike, seen)
+
+
+def average_linkage(
+    rows: Floats,
+    left: Ints,
+    right: Ints,
+    similarity: Doubles,
+    *,
+    floor: float,
+    sizes: Doubles | None = None,
+    nearest: Callable[[Floats], Ints] | None = None,
+) -> Merges:
+    """Merge rows, and groups of them, that are alike on average.
+
+    Parameters
+    ----------
+    rows
+        (n, d) float32 unit rows, or sums of the unit rows of groups.
+    left, right
+        (e,) pairs of rows that are compared, each once.
+    similarity
+        (e,) float64 cosine (of groups: the mean cosine) of each pair.
+    floor
+        Groups less alike than this are not merged.
+    sizes
+        (n,) unit rows that each row is the sum of; 1 each if not given.
+    nearest
+        Finds for unit rows (g, d) the places (g, k) of the nearest others, -1 where there are too few; without it no bridges are built.
+
+    Returns
+    -------
+    Merges
+        At most n - 1; where the graph falls apart, or below the floor, some are missing.
+    """
+    groups = _Groups(rows, sizes)
+    near = np.flatnonzero(similarity >= floor)
+    waiting = _Pairs(np.minimum(left, right)[near], np.maximum(left, right)[near], similarity[near], np.zeros(len(near), dtype=np.int64))
+    done: list[tuple[Ints, Ints, Doubles]] = []
+    bridged = False
+    for height in np.round(np.arange(1.0 - LAYER, floor - LAYER, -LAYER), DECIMALS):
+        least = max(float(height), floor)
+        if nearest is not None and not bridged and height < BRIDGE:
+            bridged = True
+            bridges = _bridges(groups, nearest)
+            waiting = waiting.joined(bridges.part(np.flatnonzero(bridges.alike >= floor)))
+        ready = waiting.alike >= least
+        active = groups.refreshed(waiting.part(np.flatnonzero(ready)))
+        waiting = waiting.part(np.flatnonzero(~ready))
+        # A mean is no more than the greater of its parts, so that what has fallen below the layer stays there.
+        while (high := np.flatnonzero(active.alike >= least)).size:
+            kept, gone, alike = _chosen(active.part(high), groups.sizes)
+            done.append((kept, gone, alike))
+            groups.merge(kept, gone)
+            active = groups.refreshed(active)
+        still = np.flatnonzero(active.alike >= floor)
+        waiting = waiting.joined(active.part(still))
+        groups.settle()
+    if not done:
+        return Merges(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
+    kept, gone, alike = (np.concatenate(part) for part in zip(*done, strict=True))
+    order = np.argsort(-alike, kind="stable")
+    return Merges(kept[order], gone[order], alike[order])
+
+
+def _bridges(groups: _Groups, nearest: Callable[[Floats], Ints]) -> _Pairs:
+    """Return pairs of larger groups whose means are near."""
+    heads, rows = np.unique(groups.heads, return_counts=True)
+    heads = heads[(rows >= LEAST_BRIDGED) | (groups.sizes[heads] >= LEAST_BRIDGED)]
+    if len(heads) < 2:
+        none = np.empty(0, dtype=np.int64)
+        return _Pairs(none, none, np.empty(0), none)
+    found = nearest(unit_rows(groups.sums[heads]))
+    place, column = np.nonzero(found >= 0)
+    ends = np.sort(np.stack([heads[place], heads[found[place, column]]]), axis=0)
+    left, right = np.unique(ends, axis=1)
+    return _Pairs(left, right, groups.alike(left, right), np.full(len(left), groups.round))
+
+
+def _chosen(pairs: _Pairs, sizes: Doubles) -> tuple[Ints, Ints, Doubles]:
+    """Return the merges of a round: the group that takes in, the group taken in, and how alike they are."""
+    one = np.concatenate([pairs.left, pairs.right])
+    other = np.concatenate([pairs.right, pairs.left])
+    alike = np.concatenate([pairs.alike, pairs.alike])
+    order = np.lexsort((other, -alike, one))
+    one, other, alike = one[order], other[order], alike[order]
+    first = np.r_[True, one[1:] != one[:-1]]
+    node, best, height = one[first], other[first], alike[first]
+    # Groups are numbered here by their place among those that have a pair.
+    partner = np.searchsorted(node, best)
+    mutual = partner[partner] == np.arange(len(node))
+    larger = (sizes[node] > sizes[best]) | ((sizes[node] == sizes[best]) & (node < best))
+    takes = mutual & larger
+    asking = np.flatnonzero(takes[partner] & ~takes)
+    order = np.lexsort((node[asking], -height[asking], ~mutual[asking], best[asking]))
+    asking = asking[order]
+    # Its own most alike stands first and is always taken in; the others while the sum of their sizes stays small.
+    added = np.where(mutual[asking], 0.0, sizes[node[asking]])
+    total = np.cumsum(added)
+    starts = np.searchsorted(best[asking], node[takes])
+    owner = np.searchsorted(node[takes], best[asking])
+    before = np.where(starts > 0, total[starts - 1], 0.0)
+    taken = asking[mutual[asking] | (total - before[owner] <= GROWTH * sizes[best[asking]])]
+    return best[taken], node[taken], height[taken]
