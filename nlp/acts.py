@@ -41,12 +41,15 @@ from greyzone.engine import map_batches
 from greyzone.errors import InputError
 from greyzone.models import load_encoder
 from greyzone.models.scripts import unknown_scripts
-from greyzone.records import LINEAGE, MEMBERS, REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
+from greyzone.records import COPIES, LINEAGE, MEMBERS, REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
 
 logger = logging.getLogger(__name__)
 
 LEXICAL: tuple[lexical.Mode, ...] = ("auto", "on", "off")
 """Whether the words of the corpus are joined to the embedding."""
+
+COPY_INDEX = "copy_index"
+"""What is kept of the copies from one update to the next (`greyzone.collapse.CopyIndex`)."""
 
 STATE = "cluster_state.npz"
 """What is kept of the clusters from one update to the next (`greyzone.growth`)."""
@@ -206,10 +209,32 @@ def _archive(work: Work) -> list[CleanBatch]:
 
 def do_collapse(work: Work) -> dict[str, object]:
     """Find exact and near copies."""
-    documents = work.case.table("documents")
-    copies = collapse.collapse(documents, workers=work.workers)
-    work.case.write_table("copies", copies)
-    return {"representatives": documents.num_rows - copies.num_rows, "copies": _counts(copies, "kind")}
+    case = work.case
+    documents = case.table("documents")
+    basis = fingerprint("copies")
+    copies, known, index = _known_copies(case, documents, basis)
+    found = collapse.collapse_into(documents.slice(known), index, workers=work.workers)
+    copies = pa.concat_tables([copies, found.copies])
+    case.write_table("copies", copies)
+    found.index.write(case.home / COPY_INDEX)
+    return {"representatives": documents.num_rows - copies.num_rows, "copies": _counts(copies, "kind"), "fingerprint": basis}
+
+
+def _known_copies(case: Case, documents: pa.Table, basis: str) -> tuple[pa.Table, int, collapse.CopyIndex | None]:
+    """Return the copies among the documents that the index of the case knows, how many these are, and the index.
+
+    Later documents then find their copies as they would with all the others, so the index serves if every new document comes after
+    those that it knows; else, or if a document left the case, all are looked at again.
+    """
+    record = case.stage("collapse")
+    if record is None or record.notes.get("fingerprint") != basis:
+        return empty(COPIES), 0, None
+    copies, index = case.table("copies"), collapse.CopyIndex.read(case.path / COPY_INDEX)
+    ids = pa.chunked_array([*copies["doc_id"].chunks, *index.representatives["doc_id"].chunks], pa.string())
+    known = pc.is_in(documents["doc_id"], value_set=ids.combine_chunks())
+    if pc.sum(known).as_py() != len(ids) or not pc.all(known.slice(0, len(ids))).as_py():
+        return empty(COPIES), 0, None
+    return copies, len(ids), index
 
 
 def do_embed(work: Work) -> dict[str, object]:

@@ -56,6 +56,11 @@ class Case:
     path
         The folder, as `greyzone run` made it.
 
+    Attributes
+    ----------
+    home
+        Where the files of the stage at hand are written: `path`, or aside (`staged`).
+
     Raises
     ------
     CaseError
@@ -74,7 +79,7 @@ class Case:
                 f"no folder {str(path)!r}", "a case folder", "make one with: greyzone run DOCUMENTS --incidents FILE --out FOLDER"
             )
         self.manifest: dict[str, object] = _read_manifest(self.path)
-        self._home = self.path
+        self.home = self.path
 
     @classmethod
     @contextlib.contextmanager
@@ -139,7 +144,7 @@ class Case:
 
     def write_file(self, name: str, write: Callable[[Path], object]) -> None:
         """Let `write` make a file of the case, whole or not at all."""
-        replace_file(self._home / name, write)
+        replace_file(self.home / name, write)
 
     def vectors(self, name: str) -> tuple[list[str], Floats]:
         """Read what `write_vectors` wrote: the ids and a (n, d) float32 array."""
@@ -164,18 +169,18 @@ class Case:
     @contextlib.contextmanager
     def staged(self) -> Iterator[None]:
         """Keep what is written in the block aside until `finish_stage`, so that a stage changes all of its files or none."""
-        self._home = self.path / _ASIDE
+        self.home = self.path / _ASIDE
         try:
-            _make(self._home)
+            _make(self.home)
             yield
         finally:
-            self._home = self.path
+            self.home = self.path
             if _PENDING not in self.manifest:
                 shutil.rmtree(self.path / _ASIDE, ignore_errors=True)
 
     def finish_stage(self, name: str, fingerprint: str, files: list[str], notes: Mapping[str, object]) -> None:
         """Enter a stage into the manifest, once its `files` are on disk."""
-        digests = {file: digest(self._home / file) for file in sorted(files)}
+        digests = {file: digest(self.home / file) for file in sorted(files)}
         self.manifest[_PENDING] = {"stage": name, "record": {"fingerprint": fingerprint, "files": digests, "notes": dict(notes)}}
         self._save()
         self.go_on()
@@ -185,8 +190,12 @@ class Case:
         pending = self.manifest.get(_PENDING)
         if isinstance(pending, dict):
             for file in pending["record"]["files"]:
-                if (self.path / _ASIDE / file).exists():
-                    (self.path / _ASIDE / file).replace(self.path / file)
+                aside, place = self.path / _ASIDE / file, self.path / file
+                if aside.is_dir():
+                    # A folder cannot take the place of another in one step; the one aside stays until it has.
+                    shutil.rmtree(place, ignore_errors=True)
+                if aside.exists():
+                    aside.replace(place)
             _section(self, "stages")[pending["stage"]] = pending["record"]
             del self.manifest[_PENDING]
             self._save()
@@ -195,7 +204,7 @@ class Case:
         """Say whether `file` is there as the stage `name` left it."""
         found = _section(self, "stages").get(name)
         known = found["files"].get(file) if isinstance(found, dict) else None
-        return known is not None and (self.path / file).is_file() and digest(self.path / file) == known
+        return known is not None and (self.path / file).exists() and digest(self.path / file) == known
 
     def update(self, section: str, content: Mapping[str, object], *, save: bool = True) -> None:
         """Set keys of a section of the manifest ("settings", "inputs" or "updates") and save it, now or with the next stage."""

@@ -338,7 +338,7 @@ def _fingerprint(stage: Stage, work: Work, digests: dict[str, str], inputs: Mapp
 
 
 def _file(name: str) -> str:
-    return name if "." in name else f"{name}.parquet"
+    return name if "." in name or name == acts.COPY_INDEX else f"{name}.parquet"
 
 
 def _paths(given: str | Path | Iterable[str | Path]) -> list[str]:
@@ -347,7 +347,7 @@ def _paths(given: str | Path | Iterable[str | Path]) -> list[str]:
 
 STAGES: tuple[Stage, ...] = (
     Stage("collect", (), ("documents", "sources", "rejects"), ("documents", "mapping"), acts.do_collect),
-    Stage("collapse", ("documents",), ("copies",), (), acts.do_collapse),
+    Stage("collapse", ("documents",), ("copies", acts.COPY_INDEX), (), acts.do_collapse),
     Stage("embed", ("documents", "copies"), ("embeddings",), ("encoder",), acts.do_embed),
     Stage(
         "narratives",

@@ -16,6 +16,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import greyzone
+from greyzone import collapse
 from greyzone.case import Case, digest
 from greyzone.cli import main
 from greyzone.errors import CaseError, InputError
@@ -93,9 +94,28 @@ def batch(days, tmp_path_factory) -> Case:
     return run_until_narratives(days, tmp_path_factory.mktemp("batch") / "case")
 
 
-@pytest.mark.parametrize("file", ["documents", "sources", "rejects", "copies", "embeddings"])
+EARLY = ["documents.parquet", "sources.parquet", "rejects.parquet", "copies.parquet", "copy_index", "embeddings.parquet"]
+
+
+@pytest.mark.parametrize("file", EARLY)
 def test_reading_day_by_day_is_reading_at_once(grown, batch, file):
-    assert digest(grown[-1].path / f"{file}.parquet") == digest(batch.path / f"{file}.parquet")
+    assert digest(grown[-1].path / file) == digest(batch.path / file)
+
+
+def test_copies_of_later_days_are_sought_without_the_earlier_ones(grown, days, tmp_path, monkeypatch):
+    looked_at = []
+    seek = collapse.collapse_into
+    monkeypatch.setattr(collapse, "collapse_into", lambda rows, *rest, **more: looked_at.append(rows.num_rows) or seek(rows, *rest, **more))
+    case = copied(grown[1], tmp_path / "case")
+    add(case, days[2])
+    assert looked_at == [grown[2].table("documents").num_rows - grown[1].table("documents").num_rows]
+
+
+def test_days_may_come_in_any_order(grown, days, tmp_path):
+    run_until_narratives(days[1], tmp_path / "case")
+    found = add(tmp_path / "case", days[0])
+    assert [digest(found.path / file) for file in EARLY] == [digest(grown[1].path / file) for file in EARLY]
+    assert set(groups(found).values()) == set(groups(grown[1]).values())
 
 
 def test_narratives_agree_with_those_found_at_once(grown, batch):
@@ -234,8 +254,15 @@ DEATHS = {
 }
 
 
-@pytest.mark.parametrize("file", ["sources.parquet", "lineage.parquet"])
-@pytest.mark.parametrize("death", sorted(DEATHS))
+@pytest.mark.parametrize(
+    ("death", "file"),
+    [
+        ("while a table is written", "sources.parquet"),
+        ("while a table is written", "lineage.parquet"),
+        ("while files take their places", "copy_index"),
+        ("while files take their places", "lineage.parquet"),
+    ],
+)
 def test_a_killed_update_goes_on_to_the_same_bytes(grown, days, tmp_path, death, file):
     case = copied(grown[0], tmp_path / "case")
     script = (
