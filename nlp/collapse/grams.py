@@ -12,8 +12,8 @@ their symmetric difference is at most c (n + m), c = (1 - t) / (1 + t). Two thin
 p grows with the size of a set, so sets fall into classes of sizes, each with its own p; a set is looked up in every class that can
 hold a set similar to it. Sets of `LONG` grams and more would have so many parts that any two of one language shared some. They are
 one class, looked up by bands of minima (Broder 1997; one permutation cut into bins: Li, Owen and Zhang, NIPS 2012): the least hash of
-a bin is the same with probability t or more, so that a pair at
-0.8 is missed with probability (1 - 0.8^5)^40 = 1.3e-7, one at 0.7 with 6e-4.
+a bin is the same with probability t or more, so that a pair at 0.8 is missed with probability (1 - 0.8^5)^40 = 1.3e-7, one at 0.7
+with 6e-4.
 """
 
 from __future__ import annotations
