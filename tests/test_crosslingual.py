@@ -36,7 +36,7 @@ def labels(rows):
 
 
 def test_a_story_in_six_languages_becomes_one_narrative():
-    texts, langs, rows, truth = told(stories=30, each=5)
+    texts, langs, rows, truth = told(stories=30, each=5, bias=1.2)
     code = np.unique(langs, return_inverse=True)[1]
     before, (freed, choice) = labels(rows), neutral_rows(texts, langs, rows)
     after = labels(freed)
