@@ -20,12 +20,14 @@ docs/method/languages.md has the figures that the numbers were chosen on.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
@@ -179,6 +181,29 @@ class LanguageNeutral(BaseEstimator):  # type: ignore[misc]
             out[block[told]] = unit_rows(left[told])
         return out
 
+    def rows(self, texts: Sequence[str], langs: Sequence[str | None], embeddings: Floats) -> Floats:
+        """Return the rows of `texts`, those of equal texts as in one language, so that they stay equal; else as `transform`."""
+        if not len(texts) == len(langs) == len(embeddings):
+            raise InputError(f"{len(texts)} texts, {len(langs)} languages and {len(embeddings)} embeddings", "one of each a document")
+        _, spoken = _distinct(texts, langs)
+        return self.transform(embeddings, [spoken[text] for text in texts])
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what `from_arrays` needs to give later texts their rows without a look back, as arrays without objects."""
+        told = json.dumps({"languages": self.languages_, "choice": self.choice_.as_dict()}, sort_keys=True)
+        return {"told": np.frombuffer(told.encode(), dtype=np.uint8), "offsets": self.offsets_}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Return what `to_arrays` wrote down, fitted."""
+        told = json.loads(arrays["told"].tobytes())
+        choice = told["choice"]
+        found = {name: LanguageOffset(**offset) for name, offset in choice.pop("languages").items()}
+        fitted = cls()
+        fitted.languages_, fitted.offsets_ = tuple(told["languages"]), arrays["offsets"]
+        fitted.choice_ = NeutralChoice(**choice, languages=found)
+        return fitted
+
     def _learn(self, rows: Doubles, code: Ints, texts: Ints) -> None:
         """Set `offsets_` and `choice_` from sampled `rows` with their language `code`; `texts` counts all texts of each."""
         pairs, unlike = _pairs(rows, code, self.like)
@@ -235,8 +260,7 @@ def neutral_rows(
     if mode == "off":
         return embeddings, NeutralChoice(applied=False, reason="it was switched off")
     fitted = LanguageNeutral().fit(embeddings, langs, texts)
-    _, spoken = _distinct(texts, langs)
-    return fitted.transform(embeddings, [spoken[text] for text in texts]), fitted.choice_
+    return fitted.rows(texts, langs, embeddings), fitted.choice_
 
 
 def _distinct(texts: Sequence[str], langs: Sequence[str | None]) -> tuple[list[int], dict[str, str]]:

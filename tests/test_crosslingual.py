@@ -182,6 +182,21 @@ def test_a_sample_is_enough():
     assert cosine > 0.95
 
 
+@pytest.mark.parametrize("bias", [0.0, 0.8])
+def test_what_was_learnt_gives_later_texts_the_same_rows(bias):
+    texts, langs, rows, _ = told(bias=bias)
+    fitted = LanguageNeutral().fit(rows, langs, texts)
+    again = LanguageNeutral.from_arrays(fitted.to_arrays())
+    assert again.choice_ == fitted.choice_
+    assert again.choice_.applied == (bias > 0)
+    freed = neutral_rows(texts, langs, rows)[0]
+    np.testing.assert_array_equal(again.rows(texts[40:60], langs[40:60], rows[40:60]), freed[40:60])
+    # A language that was not there when the offsets were learnt.
+    np.testing.assert_array_equal(again.rows(["nie"], ["af"], rows[:1]), rows[:1])
+    with pytest.raises(InputError):
+        again.rows(texts, langs, rows[1:])
+
+
 def test_settings_and_errors():
     texts, langs, rows, _ = told(stories=2)
     kept, choice = neutral_rows(texts, langs, rows, mode="off")
