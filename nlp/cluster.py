@@ -7,7 +7,7 @@
 4. hdbscan's condensed tree of these merges, sizes counting documents, and clusters by excess of mass or the leaves (`greyzone.hierarchy`).
    A document at mean cosine s lies at 1 / (1 + s), so that mass is counted in likeness, not in the inverse of a distance, which would
    give all weight to near-copies. A cluster must be closed, cohesive and contrasted; where it is not, its parts are asked. What joined
-   a cluster at a likeness hardly above the base is left out again.
+   a cluster at less than the likeness that is asked of it on average is left out again.
 5. Stories are the groups within a narrative whose mean cosine is `STORY` or more, themes the groups of narratives and documents around
    them that merge down to `THEME`: `hierarchy_` holds all three, each inside the next.
 6. An outlier joins the narrative that holds more than `attach` of the similarity mass of its neighbours, unless it lies farther from
@@ -21,47 +21,31 @@ the number of threads leaves a trace. docs/method/narratives.md says what the se
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from greyzone.density import core_distances, spanning_tree
 from greyzone.errors import InputError
-from greyzone.graph import Graph, nearest_rows, neighbour_graph
-from greyzone.hierarchy import MASS_SCALE, Branches, Neighbours, Tree, base_similarity, closures_of, cut
-from greyzone.linkage import Merges, average_linkage
-from greyzone.neighbours import DECIMALS, Doubles, Ints, distinct_rows, unit_rows
+from greyzone.graph import neighbour_graph
+from greyzone.hierarchy import Neighbours, base_similarity
+from greyzone.joining import Fitted, add_rows, among, take_in
+from greyzone.levels import Rule, centroids, cosine_with, find_levels
+from greyzone.neighbours import Ints, distinct_rows, unit_rows
 from greyzone.records import Floats
 
 logger = logging.getLogger(__name__)
 
 LEVELS = ("story", "narrative", "theme")
 """Levels of the hierarchy, the columns of `hierarchy_`."""
-
-FLOOR = 0.1
-"""Mean cosine below which groups are not merged: in every encoder measured, texts without a common subject lie below it."""
-
-BRIDGES = 8
-"""Nearest groups that a group is compared with beyond the neighbours of its members."""
-
-FRINGE = 0.5
-"""A document belongs to a narrative if its likeness to the rest is this share of the way from the base to the cohesion asked for."""
-
-STORY, THEME = 0.6, 0.25
-"""Mean cosines down to which groups are stories, and themes."""
-
-STRETCH = 1.5
-"""An outlier may lie this many radii from the centroid: to have no other narrative near is not to have a home."""
-
-RADIUS_QUANTILE = 0.9
-"""Share of the members within the radius; the hierarchy leaves some background in a narrative, which must not draw in more."""
 
 
 class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -200,137 +184,122 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._validate_params()
         data = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=0)
-        weight = _weights(sample_weight, data)
-        used = np.flatnonzero(data.any(axis=1) & (weight > 0))
-        rows = unit_rows(data if len(used) == len(data) else data[used])
-        first, inverse = distinct_rows(rows)
-        rows = rows[first]
-        count = np.bincount(inverse, weights=weight[used], minlength=len(first)).astype(np.int64)
+        self._settle(self._first(data, sample_weight))
+        return self
+
+    def _first(self, data: npt.NDArray[np.floating], sample_weight: npt.ArrayLike | None) -> Fitted:
+        """Return what is known of the first rows."""
+        used, rows, count, inverse = _distinct(data, sample_weight)
         graph = neighbour_graph(rows, self.n_neighbors, duplicates=self.duplicates, device=self.device)
         size = np.bincount(graph.follows, weights=count, minlength=len(graph.chosen)).astype(np.int64)
         rows = rows[graph.chosen]
-        levels, probability = self._levels(rows, size, graph)
-        levels = np.column_stack([_by_size(level, size) for level in levels.T])
-        label = levels[:, LEVELS.index(self.level)]
+        neighbours = Neighbours(graph.indices, graph.similarities)
+        self.base_ = base_similarity(rows)
+        levels, strength = find_levels(rows, size, neighbours, self._rule())
+        follows = np.full(len(data), -1, dtype=np.int64)
+        follows[used] = graph.follows[inverse]
+        return Fitted(rows, size, levels, strength, neighbours, _origins(follows, len(rows)), follows, graph.lists)
 
-        self._spread(levels, probability, used, graph.follows[inverse], len(data))
-        self.leaders_ = np.arange(len(data))
-        self.leaders_[used] = used[first[graph.chosen]][graph.follows[inverse]]
-        self.centroids_ = _centroids(rows, label)
-        self.medoids_ = used[first[graph.chosen[_medoids(rows, label, self.centroids_)]]]
-        logger.info(
-            "%d rows, %d distinct, %d leaders: %d narratives, %d noise",
-            *(len(data), len(first), len(rows), self.hierarchy_[:, 1].max(initial=-1) + 1, (self.labels_ < 0).sum()),
-        )
+    def partial_fit(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Self:  # noqa: ARG002, N803
+        """Let the rows of `X` join those fitted so far: their attributes then stand after those of the earlier rows.
+
+        Rows join narratives or found new ones (`greyzone.joining`); narratives that are there neither merge nor split until the next
+        `fit`. The cost grows with `X`. Without an earlier fit this is `fit`. Parameters, return value and errors are those of `fit`.
+        """
+        if not hasattr(self, "_fitted"):
+            return self.fit(X, sample_weight=sample_weight)
+        self._validate_params()
+        data = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=0, reset=False)
+        known = self._fitted
+        if not len(known.rows):
+            grown = self._first(data, sample_weight)
+            follows = grown.follows
+        else:
+            used, rows, count, inverse = _distinct(data, sample_weight)
+            grown, leader = add_rows(known, rows, count, self.n_neighbors, duplicates=self.duplicates, device=self.device)
+            grown = self._grown(grown, np.arange(len(known.rows), len(grown.rows)))
+            follows = np.full(len(data), -1, dtype=np.int64)
+            follows[used] = leader[inverse]
+        follows = np.concatenate([known.follows, follows])
+        self._settle(replace(grown, follows=follows, origin=_origins(follows, len(grown.rows))))
         return self
 
-    def _spread(self, levels: Ints, probability: Doubles, used: Ints, leader: Ints, rows: int) -> None:
-        """Give every row what its leader has."""
-        self.hierarchy_ = np.full((rows, len(LEVELS)), -1, dtype=np.int64)
-        self.hierarchy_[used] = levels[leader]
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return parameters and all that `partial_fit` needs as arrays without objects; `from_arrays` reads them.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there is nothing to keep yet.
+        """
+        check_is_fitted(self)
+        told = json.dumps({"params": self.get_params(), "base": self.base_, "features": self.n_features_in_}).encode()
+        return {"told": np.frombuffer(told, dtype=np.uint8), **self._fitted.to_arrays()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Self:
+        """Return the clusterer that `to_arrays` took apart."""
+        told = json.loads(arrays["told"].tobytes())
+        made = cls(**told["params"])
+        made.base_, made.n_features_in_ = told["base"], told["features"]
+        made._settle(Fitted.from_arrays(arrays))
+        return made
+
+    def _rule(self) -> Rule:
+        params = self.get_params()
+        return Rule(base=self.base_, **{item.name: params[item.name] for item in fields(Rule) if item.name != "base"})
+
+    def _grown(self, known: Fitted, fresh: Ints) -> Fitted:
+        """Return `known` with a place for the `fresh` leaders and the outliers beside them."""
+        rule = self._rule()
+        known, waiting = take_in(known, fresh, rule.fringe)
+        if not len(waiting):
+            return known
+        part, outside = among(known.neighbours, waiting)
+        born, strength = find_levels(known.rows[waiting], known.size[waiting], part, rule, outside=outside)
+        levels, old = known.levels.copy(), known.strength.copy()
+        found = born[:, 1] >= 0
+        # Numbers above those in use: what is born is new on every level.
+        levels[waiting[found]] = np.where(born[found] >= 0, born[found] + levels.max(axis=0) + 1, -1)
+        old[waiting[found]] = strength[found]
+        return replace(known, levels=levels, strength=old)
+
+    def _settle(self, fitted: Fitted) -> None:
+        """Keep what is known of the leaders, and give every row what its leader has."""
+        levels = np.column_stack([_by_size(level, fitted.size) for level in fitted.levels.T])
+        self._fitted = fitted = replace(fitted, levels=levels)
+        label, leader, used = levels[:, LEVELS.index(self.level)], fitted.follows, np.flatnonzero(fitted.follows >= 0)
+        count = len(leader)
+        self.hierarchy_ = np.full((count, len(LEVELS)), -1, dtype=np.int64)
+        self.hierarchy_[used] = levels[leader[used]]
         self.labels_ = self.hierarchy_[:, LEVELS.index(self.level)].copy()
-        self.probabilities_ = np.zeros(rows, dtype=np.float32)
-        self.probabilities_[used] = np.where(levels[:, 1] >= 0, probability, 0.0)[leader]
-
-    def _levels(self, rows: Floats, size: Ints, graph: Graph) -> tuple[Ints, Doubles]:
-        """Return story, narrative and theme (leaders, 3) of each leader, and its strength of membership."""
-        if len(rows) < 2:
-            self.base_ = 0.0
-            label = np.where(size >= self.min_cluster_size, 0, -1)
-            return np.repeat(label[:, None], len(LEVELS), axis=1), np.ones(len(rows))
-        self.base_ = base_similarity(rows)
-        neighbours = Neighbours(graph.indices, graph.similarities)
-        merges = average_linkage(
-            rows, *_pairs(neighbours), floor=FLOOR, nearest=lambda means: nearest_rows(means, BRIDGES, device=self.device)
+        self.probabilities_ = np.zeros(count, dtype=np.float32)
+        self.probabilities_[used] = np.where(levels[:, 1] >= 0, fitted.strength, 0.0)[leader[used]]
+        self.leaders_ = np.arange(count)
+        self.leaders_[used] = fitted.origin[leader[used]]
+        self.centroids_ = centroids(fitted.rows, label)
+        self.medoids_ = fitted.origin[_medoids(fitted.rows, label, self.centroids_)]
+        logger.info(
+            "%d rows, %d leaders: %d narratives, %d rows in none",
+            *(count, len(fitted.rows), levels[:, 1].max(initial=-1) + 1, (self.hierarchy_[:, 1] < 0).sum()),
         )
-        if self.linkage == "density":
-            core = core_distances(graph.similarities, self.min_samples)
-            edges = spanning_tree(rows, graph.indices, 1.0 - graph.similarities, core)
-            tree = Tree(Branches(edges.left, edges.right, edges.distance, core), size, self.min_cluster_size)
-            reach = 1.0 - 1.0 / np.where(tree.birth > 0, tree.birth, 1.0)
-        else:
-            tree = Tree(_branches(merges, len(rows), self.base_), size, self.min_cluster_size)
-            reach = np.maximum(tree.birth - 1.0, 0.0)
-        alike = tree.cohesions(rows)
-        refused = (
-            (tree.closures(neighbours, size) < self.closure)
-            | (alike < self.base_ + self.cohesion * (1.0 - self.base_))
-            | (alike < reach + self.contrast * (1.0 - reach))
-        )
-        # Who allows one narrative of everything says that everything is one.
-        refused[0] &= not self.allow_single_cluster
-        label, probability = tree.select(refused, self.selection, self.allow_single_cluster)
-        if self.linkage == "average" and self.cohesion > -1 and not self.allow_single_cluster:
-            label = np.where(tree.left_at - 1.0 < self.base_ + FRINGE * self.cohesion * (1.0 - self.base_), -1, label)
-            held = np.bincount(label[label >= 0], weights=size[label >= 0], minlength=1)
-            label = _compact(np.where(held[label] >= self.min_cluster_size, label, -1))
-        label, probability = _attach(rows, label, probability, neighbours, self.attach)
-        theme = _themes(merges, label, size, neighbours, self.min_cluster_size, self.closure)
-        return np.column_stack([_stories(merges, label, size, self.min_cluster_size), label, theme]), probability
 
 
-def _pairs(neighbours: Neighbours) -> tuple[Ints, Ints, Doubles]:
-    """Return the edges of a neighbour graph, each once: lower end, higher end, similarity."""
-    place, column = np.nonzero(neighbours.indices >= 0)
-    other = neighbours.indices[place, column]
-    key = np.minimum(place, other) * len(neighbours.indices) + np.maximum(place, other)
-    key, first = np.unique(key, return_index=True)
-    return key // len(neighbours.indices), key % len(neighbours.indices), neighbours.similarities[place[first], column[first]]
+def _distinct(data: npt.NDArray[np.floating], sample_weight: npt.ArrayLike | None) -> tuple[Ints, Floats, Ints, Ints]:
+    """Return the rows that count, their distinct unit rows in content order, how many documents each is, and the place of each row."""
+    weight = _weights(sample_weight, data)
+    used = np.flatnonzero(data.any(axis=1) & (weight > 0))
+    rows = unit_rows(data if len(used) == len(data) else data[used])
+    first, inverse = distinct_rows(rows)
+    return used, rows[first], np.bincount(inverse, weights=weight[used], minlength=len(first)).astype(np.int64), inverse
 
 
-def _branches(merges: Merges, leaders: int, base: float) -> Branches:
-    """Return merges as branches of one tree; what merged below `base`, or never, meets there: a shared subject is no shared story.
-
-    Copies are one where their leader first merges: a text that many repeat is part of its story, not a narrative of its own beside it.
-    A leader that never merges is one with its copies from the start.
-    """
-    group = cut(merges.left, merges.right, leaders)
-    _, heads = np.unique(group, return_index=True)
-    height = np.maximum(np.concatenate([merges.height, np.zeros(len(heads) - 1)]), base)
-    first = np.full(leaders, -1.0)
-    for side in (merges.left, merges.right):
-        np.maximum.at(first, side, merges.height)
-    return Branches(
-        np.concatenate([merges.left, heads[:-1]]),
-        np.concatenate([merges.right, heads[1:]]),
-        _distance(height),
-        _distance(np.where(first < 0, 1.0, np.maximum(first, base))),
-    )
-
-
-def _distance(height: Doubles) -> Doubles:
-    return np.asarray(1.0 / (1.0 + np.maximum(height, 0.0)))
-
-
-def _stories(merges: Merges, label: Ints, size: Ints, least: int) -> Ints:
-    """Return the groups within narratives that merge down to `STORY` and have `least` documents."""
-    near = merges.height >= STORY
-    group = cut(merges.left[near], merges.right[near], len(label))
-    inside = np.flatnonzero(label >= 0)
-    found = np.full(len(label), -1, dtype=np.int64)
-    _, story = np.unique(group[inside] * (int(label.max(initial=-1)) + 1) + label[inside], return_inverse=True)
-    found[inside] = np.where(np.bincount(story, weights=size[inside])[story] >= least, story, -1)
-    return _compact(found)
-
-
-def _themes(merges: Merges, label: Ints, size: Ints, neighbours: Neighbours, least: int, closure: float) -> Ints:
-    """Return the groups that merge down to `THEME` and hold a narrative, or are closed and have `least` documents."""
-    near = merges.height >= THEME
-    inside = np.flatnonzero(label >= 0)
-    _, first = np.unique(label[inside], return_index=True)
-    # A narrative that merges further down still lies within one theme.
-    heads = inside[first][label[inside]] if len(inside) else inside
-    group = cut(np.concatenate([merges.left[near], heads]), np.concatenate([merges.right[near], inside]), len(label))
-    kept = (np.bincount(group, weights=size) >= least) & (closures_of(group, neighbours, size) >= closure)
-    kept[group[inside]] = True
-    return _compact(np.where(kept[group], group, -1))
-
-
-def _compact(label: Ints) -> Ints:
-    """Return the labels that occur as numbers from 0 on."""
-    inside = label >= 0
-    found = np.full(len(label), -1, dtype=np.int64)
-    found[inside] = np.unique(label[inside], return_inverse=True)[1]
+def _origins(follows: Ints, leaders: int) -> Ints:
+    """Return the first input row that follows each leader."""
+    used = np.flatnonzero(follows >= 0)
+    found = np.full(leaders, -1, dtype=np.int64)
+    # Later assignments win, so that going backwards leaves the first.
+    found[follows[used[::-1]]] = used[::-1]
     return found
 
 
@@ -344,76 +313,23 @@ def _weights(sample_weight: npt.ArrayLike | None, data: npt.NDArray[np.floating]
     return weight.astype(np.int64)
 
 
-def _attach(rows: Floats, label: Ints, probability: Doubles, neighbours: Neighbours, share: float) -> tuple[Ints, Doubles]:
-    """Give each outlier to the narrative that holds more than `share` of its neighbours' similarity mass, if it is near enough."""
-    clusters = int(label.max(initial=-1)) + 1
-    outliers = np.flatnonzero(label < 0)
-    if not clusters or not len(outliers) or share >= 1:
-        return label, probability
-    indices = neighbours.indices[outliers]
-    mass = np.where(indices >= 0, np.exp((neighbours.similarities[outliers] - 1.0) / MASS_SCALE), 0.0)
-    seen = np.where(indices >= 0, label[indices], -1)
-    place, column = np.nonzero(seen >= 0)
-    # Built through rows, so that the masses of one narrative are added up.
-    held = coo_array((mass[place, column], (place, seen[place, column])), shape=(len(outliers), clusters)).tocsr().tocoo()
-    part = held.data / mass.sum(axis=1)[held.row]
-    order = np.lexsort((held.col, -part, held.row))
-    _, first = np.unique(held.row[order], return_index=True)
-    top = order[first]
-    top = top[part[top] > share]
-    centroids = _centroids(rows, label)
-    inside = np.flatnonzero(label >= 0)
-    radius = _radii(1.0 - _cosine_with(rows, inside, centroids, label[inside]), label[inside])
-    distance = 1.0 - _cosine_with(rows, outliers[held.row[top]], centroids, held.col[top])
-    top = top[distance <= STRETCH * radius[held.col[top]]]
-    label, probability = label.copy(), probability.copy()
-    label[outliers[held.row[top]]] = held.col[top]
-    probability[outliers[held.row[top]]] = np.minimum(part[top], 1.0)
-    return label, probability
-
-
-def _radii(distance: Doubles, label: Ints) -> Doubles:
-    """Return for each cluster the distance within which `RADIUS_QUANTILE` of its members lie (the lower of two)."""
-    order = np.lexsort((distance, label))
-    bounds = np.searchsorted(label[order], np.arange(int(label.max()) + 2))
-    return distance[order][bounds[:-1] + (RADIUS_QUANTILE * (np.diff(bounds) - 1)).astype(np.int64)]
-
-
 def _by_size(label: Ints, count: Ints) -> Ints:
     """Order the labels by documents, largest first; equal ones by their first row in content order."""
     inside = label >= 0
     if not inside.any():
         return label
-    size = np.bincount(label[inside], weights=count[inside])
-    _, first = np.unique(label[inside], return_index=True)
+    _, first, number = np.unique(label[inside], return_index=True, return_inverse=True)
+    size = np.bincount(number, weights=count[inside])
     place = np.empty(len(size), dtype=np.int64)
     place[np.lexsort((first, -size))] = np.arange(len(size))
-    return np.where(inside, place[label], -1)
-
-
-def _sums(rows: npt.NDArray[np.floating], label: Ints) -> Doubles:
-    """Return the (n_clusters, d) float64 sums of rows by label, added up in row order."""
-    found = np.zeros((int(label.max(initial=-1)) + 1, rows.shape[1]))
-    inside = np.flatnonzero(label >= 0)
-    order = inside[np.argsort(label[inside], kind="stable")]
-    if len(order):
-        starts = np.flatnonzero(np.r_[True, np.diff(label[order]) > 0])
-        found[label[order][starts]] = np.add.reduceat(rows[order].astype(np.float64), starts, axis=0)
+    found = np.full(len(label), -1, dtype=np.int64)
+    found[inside] = place[number]
     return found
-
-
-def _centroids(rows: Floats, label: Ints) -> Floats:
-    return unit_rows(_sums(rows, label))
 
 
 def _medoids(rows: Floats, label: Ints, centroids: Floats) -> Ints:
     inside = np.flatnonzero(label >= 0)
-    cosine = _cosine_with(rows, inside, centroids, label[inside])
+    cosine = cosine_with(rows, inside, centroids, label[inside])
     order = np.lexsort((inside, -cosine, label[inside]))
     _, first = np.unique(label[inside][order], return_index=True)
     return inside[order[first]]
-
-
-def _cosine_with(rows: Floats, chosen: Ints, centroids: Floats, cluster: Ints) -> Doubles:
-    """Return the cosine of each chosen row with the centroid of its cluster."""
-    return np.asarray(np.round((rows[chosen].astype(np.float64) * centroids[cluster]).sum(axis=1), DECIMALS))

@@ -54,6 +54,11 @@ class Neighbours:
         """Return the similarity mass (m, k) of each neighbour."""
         return np.where(self.indices >= 0, np.exp((self.similarities - 1.0) / MASS_SCALE), 0.0)
 
+    def with_lone(self) -> Neighbours:
+        """Return the graph with one more leader, which has no neighbours."""
+        none = ((0, 1), (0, 0))
+        return Neighbours(np.pad(self.indices, none, constant_values=-1), np.pad(self.similarities, none, constant_values=-1.0))
+
 
 @dataclass(frozen=True, slots=True)
 class Branches:
@@ -138,12 +143,15 @@ class Tree:
         pairs = count * (count - 1.0)
         return np.where(pairs > 0, ((total**2).sum(axis=1) - count) / np.where(pairs > 0, pairs, 1.0), 1.0)
 
-    def closures(self, neighbours: Neighbours, size: Ints) -> Doubles:
-        """Return the mean share of its neighbours' similarity mass that each cluster holds, over the leaders under it."""
+    def closures(self, neighbours: Neighbours, size: Ints, outside: Doubles | None = None) -> Doubles:
+        """Return the mean share of its neighbours' similarity mass that each cluster holds, over the leaders under it.
+
+        `outside` (leaders,) is the mass of neighbours that are not in the tree.
+        """
         masses, k = neighbours.masses(), neighbours.indices.shape[1]
         # A copy is a neighbour at cosine 1; no more of them count than would stand in the list.
         own = np.minimum(size - 1, k).astype(np.float64)
-        total = masses.sum(axis=1) + own
+        total = masses.sum(axis=1) + own + (0.0 if outside is None else outside)
         share = masses / np.where(total > 0, total, 1.0)[:, None]
         place, column = np.nonzero(share)
         one, other = self.home[place], self.home[neighbours.indices[place, column]]

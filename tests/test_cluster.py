@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from greyzone import cluster, neighbours
+from greyzone import levels, neighbours
 from greyzone.cluster import NarrativeClusterer
 from greyzone.errors import InputError
 from greyzone.hierarchy import Neighbours
@@ -148,10 +148,10 @@ def test_attaching_by_hand():
     rows = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
     label, strength = np.array([0, 0, 0, 0, 0, -1, -1]), np.array([1.0] * 5 + [0.0] * 2)
     seen = Neighbours(np.array([[0, 1, 2]] * 5 + [[4, 3, 6], [4, 3, 5]]), np.full((7, 3), 0.9))
-    found, probability = cluster._attach(rows, label, strength, seen, 0.6)
+    found, probability = levels._attach(rows, label, strength, seen, 0.6)
     assert found.tolist() == [0, 0, 0, 0, 0, 0, -1]
     assert probability[5] == pytest.approx(2 / 3)
-    assert cluster._attach(rows, label, strength, seen, 0.7)[0].tolist() == label.tolist()
+    assert levels._attach(rows, label, strength, seen, 0.7)[0].tolist() == label.tolist()
 
 
 def test_attaching_only_adds():

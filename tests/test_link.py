@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greyzone.bursts import burst_starts
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.link import link
-from greyzone.bursts import burst_starts
 from greyzone.link.bursts import Bursts, find_bursts
 from greyzone.link.content import semantic_evidence
 from greyzone.link.eventstudy import shift_test

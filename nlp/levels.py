@@ -1,0 +1,234 @@
+"""Where the hierarchy of leaders is cut: stories, narratives and themes, each inside the next.
+
+The steps and their reasons are at the head of `greyzone.cluster`; this file is what a full fit and the birth of narratives among later
+rows have in common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+
+from greyzone.density import core_distances, spanning_tree
+from greyzone.graph import nearest_rows
+from greyzone.hierarchy import Branches, Neighbours, Tree, closures_of, cut
+from greyzone.linkage import Merges, average_linkage
+from greyzone.neighbours import DECIMALS, Doubles, Ints, unit_rows
+from greyzone.records import Floats
+
+FLOOR = 0.1
+"""Mean cosine below which groups are not merged: in every encoder measured, texts without a common subject lie below it."""
+
+BRIDGES = 8
+"""Nearest groups that a group is compared with beyond the neighbours of its members."""
+
+STORY, THEME = 0.6, 0.25
+"""Mean cosines down to which groups are stories, and themes."""
+
+STRETCH = 1.5
+"""An outlier may lie this many radii from the centroid: to have no other narrative near is not to have a home."""
+
+RADIUS_QUANTILE = 0.9
+"""Share of the members within the radius; the hierarchy leaves some background in a narrative, which must not draw in more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What counts as a cluster: the parameters of `greyzone.cluster.NarrativeClusterer` of these names, and the base of the corpus."""
+
+    min_cluster_size: int
+    linkage: str
+    min_samples: int
+    selection: str
+    closure: float
+    cohesion: float
+    contrast: float
+    attach: float
+    allow_single_cluster: bool
+    device: str
+    base: float
+
+    @property
+    def fringe(self) -> float:
+        """Return the least likeness of a member to the rest of its narrative: what is asked of a narrative on average."""
+        return self.base + max(self.cohesion, 0.0) * (1.0 - self.base)
+
+
+def find_levels(rows: Floats, size: Ints, neighbours: Neighbours, rule: Rule, *, outside: Doubles | None = None) -> tuple[Ints, Doubles]:
+    """Find stories, narratives and themes among leaders.
+
+    Parameters
+    ----------
+    rows
+        (m, d) float32 unit rows.
+    size
+        (m,) int64 documents that each stands for.
+    neighbours
+        The neighbour graph.
+    rule
+        What counts as a cluster.
+    outside
+        (m,) similarity mass of neighbours that are not among these leaders, which are then part of a corpus and may all be one
+        narrative; None if they are all there is.
+
+    Returns
+    -------
+    levels, strength
+        (m, 3) int64 story, narrative and theme, -1 for none; (m,) float64 strength of membership of the narrative.
+    """
+    if len(rows) < 2 and outside is None:
+        label = np.where(size >= rule.min_cluster_size, 0, -1)
+        return np.repeat(label[:, None], 3, axis=1), np.ones(len(rows))
+    real = len(rows)
+    if outside is not None:
+        # One far leader stands for the rest of the corpus, so that the root of the tree is never what is sought.
+        rows, size = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)]), np.append(size, rule.min_cluster_size)
+        neighbours, outside = neighbours.with_lone(), np.append(outside, 0.0)
+    merges = average_linkage(rows, *_pairs(neighbours), floor=FLOOR, nearest=lambda means: nearest_rows(means, BRIDGES, device=rule.device))
+    if rule.linkage == "density":
+        core = core_distances(neighbours.similarities, rule.min_samples)
+        edges = spanning_tree(rows, neighbours.indices, 1.0 - neighbours.similarities, core)
+        tree = Tree(Branches(edges.left, edges.right, edges.distance, core), size, rule.min_cluster_size)
+        reach = 1.0 - 1.0 / np.where(tree.birth > 0, tree.birth, 1.0)
+    else:
+        tree = Tree(_branches(merges, len(rows), rule.base), size, rule.min_cluster_size)
+        reach = np.maximum(tree.birth - 1.0, 0.0)
+    alike = tree.cohesions(rows)
+    refused = (
+        (tree.closures(neighbours, size, outside) < rule.closure)
+        | (alike < rule.base + rule.cohesion * (1.0 - rule.base))
+        | (alike < reach + rule.contrast * (1.0 - reach))
+    )
+    # Who allows one narrative of everything says that everything is one.
+    refused[0] &= not rule.allow_single_cluster
+    label, strength = tree.select(refused, rule.selection, rule.allow_single_cluster)
+    if rule.linkage == "average" and not rule.allow_single_cluster:
+        label = np.where(tree.left_at - 1.0 < rule.fringe, -1, label)
+        held = np.bincount(label[label >= 0], weights=size[label >= 0], minlength=1)
+        label = _compact(np.where(held[label] >= rule.min_cluster_size, label, -1))
+    label, strength = _attach(rows, label, strength, neighbours, rule.attach)
+    theme = _themes(merges, label, size, neighbours, rule)
+    return np.column_stack([_stories(merges, label, size, rule.min_cluster_size), label, theme])[:real], strength[:real]
+
+
+def centroids(rows: Floats, label: Ints) -> Floats:
+    """Return the unit mean (labels, d) of the rows of each label."""
+    return unit_rows(_sums(rows, label))
+
+
+def _pairs(neighbours: Neighbours) -> tuple[Ints, Ints, Doubles]:
+    """Return the edges of a neighbour graph, each once: lower end, higher end, similarity."""
+    place, column = np.nonzero(neighbours.indices >= 0)
+    other = neighbours.indices[place, column]
+    key = np.minimum(place, other) * len(neighbours.indices) + np.maximum(place, other)
+    key, first = np.unique(key, return_index=True)
+    return key // len(neighbours.indices), key % len(neighbours.indices), neighbours.similarities[place[first], column[first]]
+
+
+def _branches(merges: Merges, leaders: int, base: float) -> Branches:
+    """Return merges as branches of one tree; what merged below `base`, or never, meets there: a shared subject is no shared story.
+
+    Copies are one where their leader first merges: a text that many repeat is part of its story, not a narrative of its own beside it.
+    A leader that never merges is one with its copies from the start.
+    """
+    group = cut(merges.left, merges.right, leaders)
+    _, heads = np.unique(group, return_index=True)
+    height = np.maximum(np.concatenate([merges.height, np.zeros(len(heads) - 1)]), base)
+    first = np.full(leaders, -1.0)
+    for side in (merges.left, merges.right):
+        np.maximum.at(first, side, merges.height)
+    return Branches(
+        np.concatenate([merges.left, heads[:-1]]),
+        np.concatenate([merges.right, heads[1:]]),
+        _distance(height),
+        _distance(np.where(first < 0, 1.0, np.maximum(first, base))),
+    )
+
+
+def _distance(height: Doubles) -> Doubles:
+    return np.asarray(1.0 / (1.0 + np.maximum(height, 0.0)))
+
+
+def _stories(merges: Merges, label: Ints, size: Ints, least: int) -> Ints:
+    """Return the groups within narratives that merge down to `STORY` and have `least` documents."""
+    near = merges.height >= STORY
+    group = cut(merges.left[near], merges.right[near], len(label))
+    inside = np.flatnonzero(label >= 0)
+    found = np.full(len(label), -1, dtype=np.int64)
+    _, story = np.unique(group[inside] * (int(label.max(initial=-1)) + 1) + label[inside], return_inverse=True)
+    found[inside] = np.where(np.bincount(story, weights=size[inside])[story] >= least, story, -1)
+    return _compact(found)
+
+
+def _themes(merges: Merges, label: Ints, size: Ints, neighbours: Neighbours, rule: Rule) -> Ints:
+    """Return the groups that merge down to `THEME` and hold a narrative, or are closed and have `least` documents."""
+    near = merges.height >= THEME
+    inside = np.flatnonzero(label >= 0)
+    _, first = np.unique(label[inside], return_index=True)
+    # A narrative that merges further down still lies within one theme.
+    heads = inside[first][label[inside]] if len(inside) else inside
+    group = cut(np.concatenate([merges.left[near], heads]), np.concatenate([merges.right[near], inside]), len(label))
+    kept = (np.bincount(group, weights=size) >= rule.min_cluster_size) & (closures_of(group, neighbours, size) >= rule.closure)
+    kept[group[inside]] = True
+    return _compact(np.where(kept[group], group, -1))
+
+
+def _compact(label: Ints) -> Ints:
+    """Return the labels that occur as numbers from 0 on."""
+    inside = label >= 0
+    found = np.full(len(label), -1, dtype=np.int64)
+    found[inside] = np.unique(label[inside], return_inverse=True)[1]
+    return found
+
+
+def _attach(rows: Floats, label: Ints, probability: Doubles, neighbours: Neighbours, share: float) -> tuple[Ints, Doubles]:
+    """Give each outlier to the narrative that holds more than `share` of its neighbours' similarity mass, if it is near enough."""
+    clusters = int(label.max(initial=-1)) + 1
+    outliers = np.flatnonzero(label < 0)
+    if not clusters or not len(outliers) or share >= 1:
+        return label, probability
+    indices = neighbours.indices[outliers]
+    mass = Neighbours(indices, neighbours.similarities[outliers]).masses()
+    seen = np.where(indices >= 0, label[indices], -1)
+    place, column = np.nonzero(seen >= 0)
+    # Built through rows, so that the masses of one narrative are added up.
+    held = coo_array((mass[place, column], (place, seen[place, column])), shape=(len(outliers), clusters)).tocsr().tocoo()
+    part = held.data / mass.sum(axis=1)[held.row]
+    order = np.lexsort((held.col, -part, held.row))
+    _, first = np.unique(held.row[order], return_index=True)
+    top = order[first]
+    top = top[part[top] > share]
+    centres = centroids(rows, label)
+    inside = np.flatnonzero(label >= 0)
+    radius = _radii(1.0 - cosine_with(rows, inside, centres, label[inside]), label[inside])
+    distance = 1.0 - cosine_with(rows, outliers[held.row[top]], centres, held.col[top])
+    top = top[distance <= STRETCH * radius[held.col[top]]]
+    label, probability = label.copy(), probability.copy()
+    label[outliers[held.row[top]]] = held.col[top]
+    probability[outliers[held.row[top]]] = np.minimum(part[top], 1.0)
+    return label, probability
+
+
+def _radii(distance: Doubles, label: Ints) -> Doubles:
+    """Return for each cluster the distance within which `RADIUS_QUANTILE` of its members lie (the lower of two)."""
+    order = np.lexsort((distance, label))
+    bounds = np.searchsorted(label[order], np.arange(int(label.max()) + 2))
+    return distance[order][bounds[:-1] + (RADIUS_QUANTILE * (np.diff(bounds) - 1)).astype(np.int64)]
+
+
+def _sums(rows: Floats, label: Ints) -> Doubles:
+    """Return the (n_clusters, d) float64 sums of rows by label, added up in row order."""
+    found = np.zeros((int(label.max(initial=-1)) + 1, rows.shape[1]))
+    inside = np.flatnonzero(label >= 0)
+    order = inside[np.argsort(label[inside], kind="stable")]
+    if len(order):
+        starts = np.flatnonzero(np.r_[True, np.diff(label[order]) > 0])
+        found[label[order][starts]] = np.add.reduceat(rows[order].astype(np.float64), starts, axis=0)
+    return found
+
+
+def cosine_with(rows: Floats, chosen: Ints, centroids: Floats, cluster: Ints) -> Doubles:
+    """Return the cosine of each chosen row with the centroid of its cluster."""
+    return np.asarray(np.round((rows[chosen].astype(np.float64) * centroids[cluster]).sum(axis=1), DECIMALS))

@@ -1,0 +1,297 @@
+"""Parts of the clusterer against naive ones: average linkage, closure, the lists of neighbours, and rows that join later."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.metrics import adjusted_rand_score
+
+from greyzone import graph, joining, lists
+from greyzone.cluster import NarrativeClusterer
+from greyzone.graph import neighbour_graph
+from greyzone.hierarchy import Branches, Neighbours, Tree, base_similarity, closures_of, cut
+from greyzone.linkage import average_linkage
+from greyzone.lists import Shelf, learn_lists, nearest_on_shelf, whole_rows
+from greyzone.models.search import Search
+from greyzone.neighbours import nearest, unit_rows
+
+
+def stories(seed: int, count: int = 12, size: int = 30, noise: int = 120, width: int = 24, spread: float = 0.12):
+    """Return unit rows around random directions among background, shuffled, and their truth."""
+    generator = np.random.default_rng(seed)
+    centres = unit_rows(generator.normal(size=(count, width)))
+    rows = np.repeat(centres, size, axis=0) + generator.normal(scale=spread, size=(count * size, width))
+    rows = np.concatenate([rows, generator.normal(size=(noise, width))])
+    truth = np.concatenate([np.repeat(np.arange(count), size), np.full(noise, -1)])
+    order = generator.permutation(len(rows))
+    return unit_rows(rows[order]), truth[order]
+
+
+def singles(labels):
+    """Return labels with every -1 a cluster of its own."""
+    out = labels.copy()
+    out[out < 0] = out.max(initial=-1) + 1 + np.arange((out < 0).sum())
+    return out
+
+
+def all_pairs(rows):
+    left, right = np.triu_indices(len(rows), 1)
+    return left, right, np.round((rows[left].astype(np.float64) * rows[right]).sum(axis=1), 9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_average_linkage_is_that_of_scipy(seed):
+    rows, _ = stories(seed, count=4, size=8, noise=10, width=8, spread=0.3)
+    merges = average_linkage(rows, *all_pairs(rows), floor=0.1)
+    exact = rows.astype(np.float64)
+    tree = linkage(1.0 - np.clip((exact @ exact.T)[np.triu_indices(len(rows), 1)], -1, 1), "average")
+    for height in (0.2, 0.4, 0.6, 0.8):
+        # A cut that passes within rounding of a merge may fall on either side of it.
+        if np.abs(1.0 - tree[:, 2] - height).min() < 1e-5:
+            continue
+        near = merges.height >= height
+        found = cut(merges.left[near], merges.right[near], len(rows))
+        assert adjusted_rand_score(fcluster(tree, 1.0 - height, "distance"), found) == 1.0
+
+
+def test_a_large_group_takes_its_fringe_in_few_rounds():
+    # 400 rows round one direction: merged one by one into the largest group they would need hundreds of rounds.
+    rows, _ = stories(1, count=1, size=400, noise=0, spread=0.2)
+    merges = average_linkage(rows, *all_pairs(rows), floor=0.1)
+    assert len(merges.left) == len(rows) - 1
+    assert (np.diff(merges.height) <= 0).all()
+
+
+def test_bridges_join_groups_whose_neighbours_are_all_within():
+    # Two tight groups of 12 at a cosine of 0.5; three neighbours a row never leave their own group.
+    base = np.zeros((2, 40))
+    base[0, 0] = base[1, 1] = np.sqrt(0.5)
+    base[:, 2] = np.sqrt(0.5)
+    rows = unit_rows(np.repeat(base, 12, axis=0) + np.random.default_rng(0).normal(scale=0.02, size=(24, 40)))
+    indices, _ = nearest(rows, 3)
+    own = np.repeat(np.arange(24), 3)
+    pairs = np.unique(np.sort(np.stack([own, indices.ravel()]), axis=0), axis=1)
+    alike = np.round((rows[pairs[0]].astype(np.float64) * rows[pairs[1]]).sum(axis=1), 9)
+    without = average_linkage(rows, pairs[0], pairs[1], alike, floor=0.1)
+    bridged = average_linkage(rows, pairs[0], pairs[1], alike, floor=0.1, nearest=lambda means: nearest(means, 3)[0])
+    assert len(np.unique(cut(without.left, without.right, 24))) == 2
+    assert len(np.unique(cut(bridged.left, bridged.right, 24))) == 1
+    assert bridged.height[-1] == pytest.approx((rows[:12].sum(0) / 12) @ (rows[12:].sum(0) / 12), abs=1e-4)
+
+
+def test_tree_figures_are_the_naive_ones():
+    rows, _ = stories(3, count=5, size=12, noise=20)
+    indices, similarities = nearest(rows, 6)
+    near, size = Neighbours(indices, similarities), np.random.default_rng(3).integers(1, 6, len(rows))
+    merges = average_linkage(rows, *all_pairs(rows), floor=-1.0)
+    branches = Branches(merges.left, merges.right, 1.0 / (2.0 + merges.height), np.full(len(rows), 0.1))
+    tree = Tree(branches, size, 5)
+    masses = np.exp((similarities - 1.0) / 0.1)
+    outside = np.random.default_rng(4).random(len(rows))
+    closures, cohesions = tree.closures(near, size, outside), tree.cohesions(rows)
+    cosines = rows.astype(np.float64) @ rows.astype(np.float64).T
+    assert len(tree.above) > 4
+    for cluster in range(len(tree.above)):
+        inside = []
+        for row in range(len(rows)):
+            home = tree.home[row]
+            while home not in (cluster, 0):
+                home = tree.above[home]
+            if home == cluster:
+                inside.append(row)
+        held = [
+            (sum(mass for mass, other in zip(masses[row], indices[row], strict=True) if other in inside) + min(size[row] - 1, 6))
+            / (masses[row].sum() + min(size[row] - 1, 6) + outside[row])
+            for row in inside
+        ]
+        assert closures[cluster] == pytest.approx(np.mean(held))
+        pairs = [cosines[i, j] for i in inside for j in inside if i != j]
+        assert cohesions[cluster] == pytest.approx(np.mean(pairs) if pairs else 1.0, abs=1e-5)
+
+
+def test_closures_of_a_partition_by_hand():
+    # Rows 0 and 1 are each other's nearest, 2 has two neighbours as near in the other group.
+    near = Neighbours(np.array([[1, 2], [0, 2], [0, 1]]), np.array([[0.9, 0.9], [0.9, -1.0], [0.9, 0.9]]))
+    found = closures_of(np.array([0, 0, 1]), near, np.array([1, 1, 2]))
+    mass, none = np.exp(-1.0), np.exp(-20.0)
+    assert found[0] == pytest.approx((0.5 + mass / (mass + none)) / 2)
+    # Its copy is the only one of its group: 1 of 1 + 2 exp(-1).
+    assert found[1] == pytest.approx(1 / (1 + 2 * mass))
+
+
+def test_base_is_what_a_subject_shares():
+    rows = np.repeat(np.eye(40, dtype=np.float32), 5, axis=0)
+    assert base_similarity(rows) == 0.0
+    # One narrative of everything: not the cosine within it, but that much of the way from what a tenth of the pairs have.
+    one = unit_rows(np.ones((30, 8)) + np.random.default_rng(0).normal(scale=0.6, size=(30, 8)))
+    within = (one @ one.T)[np.triu_indices(30, 1)]
+    assert base_similarity(one) < np.quantile(within, 0.95)
+
+
+def test_whole_rows_count_exactly():
+    rows = unit_rows(np.random.default_rng(0).normal(size=(50, 256)))
+    whole = whole_rows(rows)
+    assert (whole == np.rint(whole)).all()
+    assert np.square(whole.astype(np.float64)).sum(axis=1).max() <= 2.0**24
+    products = whole @ whole.T
+    assert (products == whole.astype(np.int64) @ whole.astype(np.int64).T).all()
+    lengths = lists.norms(whole)
+    assert np.abs(products / np.outer(lengths, lengths) - rows @ rows.T).max() < 5e-4
+
+
+@pytest.mark.parametrize("cells", [1, 10_000, 2**23])
+def test_all_lists_probed_are_brute_force(monkeypatch, cells):
+    from greyzone.models import search
+
+    monkeypatch.setattr(search, "CELLS", cells)
+    rows, _ = stories(5)
+    whole = whole_rows(rows)
+    made = learn_lists(whole, Search("cpu"), list_rows=60)
+    assert len(made.centroids) == 8
+    probed = made.probe(whole, 8, Search("cpu"))
+    shelf = Shelf.put(whole, probed[:, 0], 8)
+    found, products = nearest_on_shelf(whole, probed, shelf, 5, Search("cpu"), own=np.arange(len(rows)))
+    exact = whole.astype(np.int64) @ whole.astype(np.int64).T
+    np.fill_diagonal(exact, -(2**30))
+    assert (products == -np.sort(-exact, axis=1)[:, :5]).all()
+    assert (np.take_along_axis(exact, found, axis=1) == products).all()
+
+
+def test_a_graph_through_lists_is_nearly_the_exact_one(monkeypatch):
+    rows, _ = stories(6, count=30, size=25, noise=300)
+    rows = np.concatenate([rows, rows[:100] + np.float32(0.001)])
+    order = np.argsort(np.random.default_rng(0).random(len(rows)))
+    rows = unit_rows(rows[order])
+    exact = neighbour_graph(rows, 8, duplicates=0.97)
+    monkeypatch.setattr(graph, "EXACT_ROWS", 10)
+    monkeypatch.setattr(lists, "LIST_ROWS", 100)
+    monkeypatch.setattr(lists.learn_lists, "__kwdefaults__", {"list_rows": 100})
+    near = neighbour_graph(rows, 8, duplicates=0.97, device="cpu")
+    assert near.lists is not None
+    assert abs(len(near.chosen) - len(exact.chosen)) <= 2
+    # Who follows is a near-duplicate of its leader, and leaders follow nobody.
+    led = near.chosen[near.follows]
+    assert ((rows * rows[led]).sum(axis=1) >= 0.97 - 1e-5).all()
+    assert (near.follows[near.chosen] == np.arange(len(near.chosen))).all()
+    common, one, other = np.intersect1d(exact.chosen, near.chosen, return_indices=True)
+    hits = [
+        len(set(exact.chosen[exact.indices[a]].tolist()) & set(near.chosen[near.indices[b]].tolist()))
+        for a, b in zip(one, other, strict=True)
+    ]
+    assert np.mean(hits) / 8 > 0.9
+    assert len(common) > 0.98 * len(exact.chosen)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 1000))
+def test_order_of_rows_leaves_no_trace_through_lists(seed):
+    rows, _ = stories(seed, count=10, size=20, noise=100)
+    rows = np.concatenate([rows, rows[:30]])
+    order = np.random.default_rng(seed).permutation(len(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "EXACT_ROWS", 10)
+        patch.setattr(lists.learn_lists, "__kwdefaults__", {"list_rows": 50})
+        one, other = NarrativeClusterer().fit(rows), NarrativeClusterer().fit(rows[order])
+    assert (one.hierarchy_[order] == other.hierarchy_).all()
+    assert (one.probabilities_[order] == other.probabilities_).all()
+    assert one.centroids_.tobytes() == other.centroids_.tobytes()
+    assert len(one.centroids_) >= 8
+
+
+THREADS = """
+import hashlib, sys
+import numpy as np, torch
+from greyzone.cluster import NarrativeClusterer
+from greyzone.eval.planted import planted
+torch.set_num_threads(int(sys.argv[1]))
+model = NarrativeClusterer().fit(planted(6000).rows)
+print(hashlib.sha256(model.hierarchy_.tobytes() + model.probabilities_.tobytes() + model.centroids_.tobytes()).hexdigest())
+"""
+
+
+def test_number_of_threads_leaves_no_trace():
+    found = set()
+    for threads in (1, 2, 3):
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+        done = subprocess.run([sys.executable, "-c", THREADS, str(threads)], env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout.strip())
+    assert len(found) == 1
+
+
+def test_rows_fed_in_parts_end_nearly_as_in_one_go():
+    rows, truth = stories(7, count=15, size=40, noise=200)
+    batch = NarrativeClusterer().fit(rows).labels_
+    model = NarrativeClusterer().fit(rows[:500])
+    for start in range(500, len(rows), 50):
+        model.partial_fit(rows[start : start + 50])
+    assert len(model.labels_) == len(rows)
+    for inner, outer in ((0, 1), (1, 2)):
+        inside = model.hierarchy_[model.hierarchy_[:, inner] >= 0]
+        assert (inside[:, outer] >= 0).all()
+        assert len({(a, b) for a, b in inside[:, [inner, outer]].tolist()}) == len(set(inside[:, inner].tolist()))
+    assert adjusted_rand_score(singles(batch), singles(model.labels_)) > 0.95
+    assert adjusted_rand_score(truth[truth >= 0], model.labels_[truth >= 0]) > 0.9
+
+
+def test_later_rows_found_a_narrative_of_their_own():
+    rows, truth = stories(8)
+    early = truth != 3
+    model = NarrativeClusterer().fit(rows[early]).partial_fit(rows[~early])
+    born = model.labels_[early.sum() :]
+    assert (born >= 0).mean() > 0.9
+    assert len(set(born[born >= 0].tolist())) == 1
+    assert not set(born[born >= 0].tolist()) & set(model.labels_[: early.sum()].tolist())
+
+
+def test_equal_rows_join_equal_rows():
+    rows, _ = stories(9)
+    model = NarrativeClusterer().fit(rows)
+    before = model.labels_.copy()
+    model.partial_fit(np.concatenate([rows[::3], np.zeros((2, rows.shape[1]))]), sample_weight=[2] * len(rows[::3]) + [1, 1])
+    now = model.labels_
+    assert (now[: len(rows)] == np.where(before >= 0, now[: len(rows)], -1)).all()
+    assert adjusted_rand_score(before, now[: len(rows)]) == 1.0
+    assert (now[len(rows) : -2] == now[: len(rows)][::3]).all()
+    assert (model.leaders_[len(rows) : -2] == model.leaders_[: len(rows)][::3]).all()
+    assert now[-2:].tolist() == [-1, -1]
+
+
+def test_arrays_hold_all_that_is_needed_to_go_on():
+    rows, _ = stories(10)
+    first = NarrativeClusterer(min_cluster_size=6).fit(rows[:350])
+    arrays = first.to_arrays()
+    assert all(array.dtype != object for array in arrays.values())
+    again = NarrativeClusterer.from_arrays(arrays)
+    assert again.get_params() == first.get_params()
+    assert (again.hierarchy_ == first.hierarchy_).all()
+    assert (again.leaders_ == first.leaders_).all()
+    one, other = first.partial_fit(rows[350:]).labels_, again.partial_fit(rows[350:]).labels_
+    assert adjusted_rand_score(singles(one), singles(other)) > 0.99
+
+
+def test_nothing_joins_and_nothing_was_there():
+    rows, _ = stories(11)
+    model = NarrativeClusterer().fit(rows)
+    before = model.hierarchy_.copy()
+    assert (model.partial_fit(rows[:0]).hierarchy_ == before).all()
+    late = NarrativeClusterer().fit(np.zeros((3, rows.shape[1]))).partial_fit(rows)
+    assert late.labels_[:3].tolist() == [-1] * 3
+    assert (late.hierarchy_[3:] == before).all()
+    few = NarrativeClusterer().fit(rows[:1]).partial_fit(rows[1:])
+    assert adjusted_rand_score(singles(before[:, 1]), singles(few.labels_)) > 0.5
+
+
+def test_a_known_row_takes_a_nearer_new_neighbour():
+    known = Neighbours(np.array([[1, 2], [0, 2], [0, 1]]), np.array([[0.9, 0.3], [0.9, 0.4], [0.3, 0.4]]))
+    new = Neighbours(np.array([[0, 1]]), np.array([[0.5, 0.35]]))
+    found = joining._with_new(known, new)
+    assert found.indices.tolist() == [[1, 3], [0, 2], [0, 1], [0, 1]]
+    assert found.similarities.tolist() == [[0.9, 0.5], [0.9, 0.4], [0.3, 0.4], [0.5, 0.35]]
