@@ -277,7 +277,7 @@ def do_narratives(work: Work) -> dict[str, object]:
         ),
         growth.State.read(work.case.path / STATE) if work.case.whole("narratives", STATE) else None,
         make=partial(NarrativeClusterer, min_cluster_size=work.settings.min_cluster_size),
-        restore=getattr(NarrativeClusterer, "from_arrays", None),
+        restore=NarrativeClusterer.from_arrays,
         mode=work.settings.lexical,
         basis=fingerprint(work.settings.min_cluster_size, work.settings.lexical, work.encoder.fingerprint),
     )
@@ -306,6 +306,7 @@ def do_narratives(work: Work) -> dict[str, object]:
         "narratives": result.narratives.num_rows,
         "noise": noise,
         "clusterer": NarrativeClusterer(min_cluster_size=work.settings.min_cluster_size).get_params(),
+        "languages": found.neutral.choice_.as_dict(),
         "lexical": found.space.choice.as_dict(),
         "update": number,
         "joined": found.joined,

@@ -1,6 +1,7 @@
 """Narratives of a corpus that grows: later texts join what was learnt, and from time to time all of it is learnt anew.
 
-The space of the corpus (`greyzone.lexical.JoinedSpace`) and the clusterer are kept between updates. A later text gets its row from the
+The offsets of languages (`greyzone.crosslingual`), the space of the corpus (`greyzone.lexical.JoinedSpace`) and the clusterer are kept
+between updates. A later text gets its row from the
 space as it was learnt, and its place from ``partial_fit``; a text that got more copies joins once more, for as many documents as are
 new. What is learnt grows stale as the corpus grows, so all is fitted anew once there are `GROWTH` times as many distinct texts more
 than at the last full fit. Full fits then happen at sizes n, 1.5 n, 1.5^2 n, ..., whose sum is three times the last one: over the life
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from greyzone.crosslingual import LanguageNeutral
 from greyzone.lexical import JoinedSpace, Mode, learn_space
 from greyzone.records import Floats
 
@@ -84,14 +86,15 @@ class State:
         Document of each row of the clusterer.
     counts
         Documents that each row stands for.
-    space, clusterer
-        Arrays of the space and of the clusterer.
+    neutral, space, clusterer
+        Arrays of the offsets of languages, of the space and of the clusterer.
     """
 
     basis: str
     fitted: int
     ids: pa.Array
     counts: Ints
+    neutral: Arrays
     space: Arrays
     clusterer: Arrays
 
@@ -103,7 +106,7 @@ class State:
             "ids": np.frombuffer("\n".join(self.ids.to_pylist()).encode(), dtype=np.uint8),
             "counts": self.counts,
         }
-        for part, held in (("space", self.space), ("clusterer", self.clusterer)):
+        for part, held in (("neutral", self.neutral), ("space", self.space), ("clusterer", self.clusterer)):
             arrays |= {f"{part}/{name}": array for name, array in held.items()}
         with path.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -119,6 +122,7 @@ class State:
             fitted=int(held["fitted"]),
             ids=pa.array(text.split("\n") if text else [], pa.string()),
             counts=held["counts"],
+            neutral=_part(held, "neutral"),
             space=_part(held, "space"),
             clusterer=_part(held, "clusterer"),
         )
@@ -137,6 +141,7 @@ class Grown:
     probabilities: Floats
     leaders: Ints | None
     state: State
+    neutral: LanguageNeutral
     space: JoinedSpace
     joined: int | None
 
@@ -168,26 +173,33 @@ def grow(
     more = _more(corpus, past, basis)
     if restore is None or past is None or more is None:
         return _anew(corpus, make(), mode, basis, keep=restore is not None)
-    space = JoinedSpace.from_arrays(past.space)
+    neutral, space = LanguageNeutral.from_arrays(past.neutral), JoinedSpace.from_arrays(past.space)
     added = np.flatnonzero(more)
     clusterer = restore(past.clusterer)
     if len(added):
         texts, langs = [corpus.texts[row] for row in added.tolist()], [corpus.langs[row] for row in added.tolist()]
-        rows = space.rows(texts, langs, corpus.vectors[added])
+        rows = space.rows(texts, langs, neutral.rows(texts, langs, corpus.vectors[added]))
         clusterer.partial_fit(rows, sample_weight=more[added])
     ids = pa.concat_arrays([past.ids, corpus.ids.take(pa.array(added))])
-    state = State(basis, past.fitted, ids, np.concatenate([past.counts, more[added]]), past.space, clusterer.to_arrays())
-    return _found(corpus, clusterer, state, space, len(added))
+    counts = np.concatenate([past.counts, more[added]])
+    state = State(basis, past.fitted, ids, counts, past.neutral, past.space, clusterer.to_arrays())
+    return _found(corpus, clusterer, state, neutral, space, len(added))
 
 
 def _anew(corpus: Corpus, clusterer: Clusterer, mode: Mode, basis: str, *, keep: bool) -> Grown:
-    space, rows = learn_space(corpus.texts, corpus.langs, corpus.vectors, mode=mode)
+    neutral = LanguageNeutral().fit(corpus.vectors, corpus.langs, corpus.texts)
+    told = neutral.rows(corpus.texts, corpus.langs, corpus.vectors)
+    space, rows = learn_space(corpus.texts, corpus.langs, told, mode=mode)
     clusterer.fit(rows, sample_weight=corpus.weights)
-    held = (space.to_arrays(), clusterer.to_arrays()) if keep and isinstance(clusterer, Growing) else ({}, {})
-    return _found(corpus, clusterer, State(basis, len(corpus.texts), corpus.ids, corpus.weights, *held), space, None)
+    held: tuple[Arrays, Arrays, Arrays] = ({}, {}, {})
+    if keep and isinstance(clusterer, Growing):
+        held = (neutral.to_arrays(), space.to_arrays(), clusterer.to_arrays())
+    return _found(corpus, clusterer, State(basis, len(corpus.texts), corpus.ids, corpus.weights, *held), neutral, space, None)
 
 
-def _found(corpus: Corpus, clusterer: Clusterer, state: State, space: JoinedSpace, joined: int | None) -> Grown:
+def _found(
+    corpus: Corpus, clusterer: Clusterer, state: State, neutral: LanguageNeutral, space: JoinedSpace, joined: int | None
+) -> Grown:
     # A text that joined again has several equal rows, which are never apart: any of them will do.
     row = _numbers(pc.index_in(corpus.ids, value_set=state.ids))
     text = _numbers(_texts_of(corpus, state.ids))
@@ -198,6 +210,7 @@ def _found(corpus: Corpus, clusterer: Clusterer, state: State, space: JoinedSpac
         probabilities=clusterer.probabilities_[row],
         leaders=None if leaders is None else text[leaders[row]],
         state=state,
+        neutral=neutral,
         space=space,
         joined=joined,
     )
