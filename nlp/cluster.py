@@ -8,8 +8,8 @@
    A document at mean cosine s lies at 1 / (1 + s), so that mass is counted in likeness, not in the inverse of a distance, which would
    give all weight to near-copies. A cluster must be closed, cohesive and contrasted; where it is not, its parts are asked. What joined
    a cluster at less than the likeness that is asked of it on average is left out again.
-5. Stories are the groups within a narrative whose mean cosine is `STORY` or more, themes the groups of narratives and documents around
-   them that merge down to `THEME`: `hierarchy_` holds all three, each inside the next.
+5. Stories are the closer groups within a narrative, themes the looser groups of narratives and documents around them, each cut at one
+   likeness above the base (`STORY`, `THEME` in `greyzone.levels`): `hierarchy_` holds all three, each inside the next.
 6. An outlier joins the narrative that holds more than `attach` of the similarity mass of its neighbours, unless it lies farther from
    the centroid than `STRETCH` times the radius that holds nine tenths of the members.
 
@@ -252,7 +252,7 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     def _grown(self, known: Fitted, fresh: Ints) -> Fitted:
         """Return `known` with a place for the `fresh` leaders and the outliers beside them."""
         rule = self._rule()
-        known, waiting = take_in(known, fresh, rule.fringe)
+        known, waiting = take_in(known, fresh, rule)
         if not len(waiting):
             return known
         part, outside = among(known.neighbours, waiting)

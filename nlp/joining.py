@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from greyzone.graph import PROBES, cosines, neighbour_graph
 from greyzone.hierarchy import Neighbours
-from greyzone.levels import STORY
+from greyzone.levels import Rule
 from greyzone.lists import Lists, Shelf, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import Doubles, Ints, pair_similarities
@@ -158,7 +158,7 @@ def add_rows(known: Fitted, rows: Floats, count: Ints, k: int, *, duplicates: fl
     return fitted, follows
 
 
-def take_in(fitted: Fitted, fresh: Ints, least: float) -> tuple[Fitted, Ints]:
+def take_in(fitted: Fitted, fresh: Ints, rule: Rule) -> tuple[Fitted, Ints]:
     """Let `fresh` leaders, and outliers beside them, join narratives that are there.
 
     Returns
@@ -179,12 +179,12 @@ def take_in(fitted: Fitted, fresh: Ints, least: float) -> tuple[Fitted, Ints]:
         seen = np.where(fitted.neighbours.indices[waiting] >= 0, levels[fitted.neighbours.indices[waiting], 1], -1)
         top, share = _majority(seen, masses[waiting])
         alike = np.einsum("ij,ij->i", fitted.rows[waiting], sums[top]) / np.maximum(counts[top], 1.0)
-        joins = (top >= 0) & (share > SHARE) & (counts[top] > 0) & (alike >= least)
+        joins = (top >= 0) & (share > SHARE) & (counts[top] > 0) & (alike >= rule.fringe)
         if not joins.any():
             break
         who, where = waiting[joins], top[joins]
         nearest = _first_in(fitted.neighbours.indices[who], levels[:, 1], where)
-        story = np.where(pair_similarities(fitted.rows, who, nearest) >= STORY, levels[nearest, 0], -1)
+        story = np.where(pair_similarities(fitted.rows, who, nearest) >= rule.story, levels[nearest, 0], -1)
         levels[who] = np.column_stack([story, where, theme[where]])
         strength[who] = np.minimum(share[joins], 1.0)
         waiting = np.setdiff1d(waiting, who, assume_unique=True)

@@ -24,8 +24,8 @@ FLOOR = 0.1
 BRIDGES = 8
 """Nearest groups that a group is compared with beyond the neighbours of its members."""
 
-STORY, THEME = 0.6, 0.25
-"""Mean cosines down to which groups are stories, and themes."""
+STORY, THEME = 0.5, 0.1
+"""Likeness down to which groups are stories, and themes, as a share of what lies between the base and 1."""
 
 STRETCH = 1.5
 """An outlier may lie this many radii from the centroid: to have no other narrative near is not to have a home."""
@@ -53,7 +53,20 @@ class Rule:
     @property
     def fringe(self) -> float:
         """Return the least likeness of a member to the rest of its narrative: what is asked of a narrative on average."""
-        return self.base + max(self.cohesion, 0.0) * (1.0 - self.base)
+        return self._above_base(max(self.cohesion, 0.0))
+
+    @property
+    def story(self) -> float:
+        """Return the mean cosine down to which groups are stories."""
+        return self._above_base(STORY)
+
+    @property
+    def theme(self) -> float:
+        """Return the mean cosine down to which groups are themes."""
+        return self._above_base(THEME)
+
+    def _above_base(self, share: float) -> float:
+        return self.base + share * (1.0 - self.base)
 
 
 def find_levels(rows: Floats, size: Ints, neighbours: Neighbours, rule: Rule, *, outside: Doubles | None = None) -> tuple[Ints, Doubles]:
@@ -110,7 +123,7 @@ def find_levels(rows: Floats, size: Ints, neighbours: Neighbours, rule: Rule, *,
         label = _compact(np.where(held[label] >= rule.min_cluster_size, label, -1))
     label, strength = _attach(rows, label, strength, neighbours, rule.attach)
     theme = _themes(merges, label, size, neighbours, rule)
-    return np.column_stack([_stories(merges, label, size, rule.min_cluster_size), label, theme])[:real], strength[:real]
+    return np.column_stack([_stories(merges, label, size, rule), label, theme])[:real], strength[:real]
 
 
 def centroids(rows: Floats, label: Ints) -> Floats:
@@ -151,20 +164,20 @@ def _distance(height: Doubles) -> Doubles:
     return np.asarray(1.0 / (1.0 + np.maximum(height, 0.0)))
 
 
-def _stories(merges: Merges, label: Ints, size: Ints, least: int) -> Ints:
-    """Return the groups within narratives that merge down to `STORY` and have `least` documents."""
-    near = merges.height >= STORY
+def _stories(merges: Merges, label: Ints, size: Ints, rule: Rule) -> Ints:
+    """Return the groups within narratives that are stories and have documents enough."""
+    near = merges.height >= rule.story
     group = cut(merges.left[near], merges.right[near], len(label))
     inside = np.flatnonzero(label >= 0)
     found = np.full(len(label), -1, dtype=np.int64)
     _, story = np.unique(group[inside] * (int(label.max(initial=-1)) + 1) + label[inside], return_inverse=True)
-    found[inside] = np.where(np.bincount(story, weights=size[inside])[story] >= least, story, -1)
+    found[inside] = np.where(np.bincount(story, weights=size[inside])[story] >= rule.min_cluster_size, story, -1)
     return _compact(found)
 
 
 def _themes(merges: Merges, label: Ints, size: Ints, neighbours: Neighbours, rule: Rule) -> Ints:
-    """Return the groups that merge down to `THEME` and hold a narrative, or are closed and have `least` documents."""
-    near = merges.height >= THEME
+    """Return the groups of a theme's likeness that hold a narrative, or are closed and have documents enough."""
+    near = merges.height >= rule.theme
     inside = np.flatnonzero(label >= 0)
     _, first = np.unique(label[inside], return_index=True)
     # A narrative that merges further down still lies within one theme.

@@ -100,22 +100,28 @@ def test_unrelated_narratives_never_merge_however_large_one_is():
     assert len({model.labels_[181], model.labels_[195], model.labels_[0]}) == 3
 
 
-def test_levels_lie_inside_each_other():
-    # Four wordings of two narratives on one subject, beside another subject.
+def test_wordings_are_stories_of_one_narrative():
     generator = np.random.default_rng(4)
-    subject, stories, wordings = np.zeros((2, 60)), np.zeros((4, 60)), []
-    subject[0, 0] = subject[1, 1] = 1.0
-    for number in range(4):
-        stories[number] = 0.75 * subject[number // 2] + 0.66 * np.eye(60)[4 + number]
-        wordings += [stories[number] + 0.55 * np.eye(60)[10 + 2 * number + turn] for turn in range(2)]
-    rows = np.repeat(wordings, 10, axis=0) + generator.normal(scale=0.09, size=(80, 60))
-    rows = np.concatenate([rows, generator.normal(size=(60, 60))])
-    model = NarrativeClusterer().fit(rows)
-    story, narrative, theme = (model.hierarchy_[:, level] for level in range(3))
-    assert (model.labels_ == narrative).all()
+    axes = np.eye(60)
+    wordings = [axes[number] + 0.55 * axes[10 + 2 * number + turn] for number in range(4) for turn in range(2)]
+    rows = np.repeat(wordings, 10, axis=0) + generator.normal(scale=0.07, size=(80, 60))
+    model = NarrativeClusterer().fit(np.concatenate([rows, generator.normal(size=(60, 60))]))
+    story, narrative, _ = model.hierarchy_[:80].T
     assert partition(story) == {frozenset(range(start, start + 10)) for start in range(0, 80, 10)}
     assert partition(narrative) == {frozenset(range(start, start + 20)) for start in range(0, 80, 20)}
-    assert {frozenset(set(group) & set(range(80))) for group in partition(theme)} >= {frozenset(range(40)), frozenset(range(40, 80))}
+    assert (model.labels_[:80] == narrative).all()
+
+
+def test_narratives_on_one_subject_are_one_theme():
+    generator = np.random.default_rng(5)
+    axes = np.eye(80)
+    tellings = [0.7 * axes[number // 2] + 0.714 * axes[10 + number] for number in range(8)]
+    rows = np.repeat(tellings, 12, axis=0) + generator.normal(scale=0.04, size=(96, 80))
+    rows = np.concatenate([rows, generator.normal(size=(60, 80))])
+    model = NarrativeClusterer().fit(rows)
+    _, narrative, theme = model.hierarchy_[:96].T
+    assert partition(narrative) == {frozenset(range(start, start + 12)) for start in range(0, 96, 12)}
+    assert partition(theme) == {frozenset(range(start, start + 24)) for start in range(0, 96, 24)}
     for level, column in zip(("story", "narrative", "theme"), model.hierarchy_.T, strict=True):
         assert (NarrativeClusterer(level=level).fit(rows).labels_ == column).all()
 
