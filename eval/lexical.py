@@ -55,7 +55,7 @@ Label = str | int
 
 _BOUNDS = [
     (most, (low, high), (start, end))
-    for most, low, high, start, end in product((0.2, 0.3, 0.4, 0.5), (0.06, 0.08, 0.1, 0.12, 0.14), (0.14, 0.17, 0.2, 0.25, 0.3),
+    for most, low, high, start, end in product((0.2, 0.3, 0.4, 0.5), (0.02, 0.06, 0.1, 0.14), (0.07, 0.14, 0.17, 0.2, 0.25, 0.3),
                                                (0.0, 0.05, 0.1, 0.15), (0.2, 0.25, 0.3, 0.35, 0.5))
     if low < high and start < end
 ]  # fmt: skip
@@ -173,13 +173,13 @@ def format_table(rows: Sequence[Row]) -> str:
     """Return the figures as a table to read, and the regrets beneath it."""
     held = leave_one_out(rows)
     head = f"{'set':22s}{'encoder':12s}{'alone':>7s}{'words':>7s}{'equal':>7s}{'best':>7s}{'rule':>7s}{'held':>7s}{'weight':>8s}"
-    lines = [head + f"{'captured':>10s}{'agree':>7s}{'cross':>7s}   AMI alone, rule"]
+    lines = [head + f"{'captured':>10s}{'agree':>7s}{'cross':>7s}{'close':>7s}   AMI alone, rule"]
     for row, left in zip(rows, held, strict=True):
         choice, marks = row.choice, ""
         if row.ami is not None:
             marks = f"   {row.ami[0]:.3f} {row.ami[1]:.3f}"
         figures = "".join(f"{value:7.3f}" for value in (row.alone, row.lexical_only, row.curve[-1], row.best, row.chosen, left))
-        seen = f"{choice.captured or 0:10.3f}{choice.agreement or 0:7.3f}{choice.crossing or 0:7.3f}"
+        seen = f"{choice.captured or 0:10.3f}{choice.agreement or 0:7.3f}{choice.crossing or 0:7.3f}{choice.closeness or 0:7.3f}"
         lines.append(f"{row.name:22s}{row.encoder[-11:]:12s}{figures}{choice.weight:8.3f}{seen}{marks}")
     for name, values in (
         ("alone", [row.alone for row in rows]),
@@ -280,9 +280,9 @@ def _agreement(rows: Floats, truth: npt.NDArray[np.int64]) -> float:
 def _at(row: Row, most: float, supports: tuple[float, float], crossings: tuple[float, float]) -> float:
     """Return the average precision of `row` at the weight of these bounds."""
     choice = row.choice
-    if choice.captured is None or choice.agreement is None or choice.crossing is None:
+    if choice.captured is None or choice.agreement is None or choice.crossing is None or choice.closeness is None:
         return row.alone
-    weight = weigh(choice.captured * choice.agreement, choice.crossing, most=most, supports=supports, crossings=crossings)
+    weight = weigh(choice.captured * choice.agreement, choice.crossing, choice.closeness, most=most, supports=supports, crossings=crossings)
     return float(np.interp(weight, WEIGHTS, row.curve))
 
 

@@ -160,22 +160,101 @@ def test_join_refuses_what_does_not_fit():
 
 
 def test_weight_by_hand():
-    assert weigh(0.06, 0.0) == 0
-    assert weigh(0.115, 0.0) == 0.25
-    assert weigh(0.115, 0.2) == 0.125
-    assert weigh(1.0, 0.1) == 0.5
-    assert weigh(1.0, 0.3) == 0
+    assert weigh(0.02, 0.0, 1.0) == 0
+    assert weigh(0.045, 0.0, 1.0) == 0.25
+    assert weigh(0.045, 0.2, 1.0) == 0.125
+    assert weigh(0.045, 0.2, 0.5) == 0.062
+    assert weigh(1.0, 0.1, 0.6) == 0.5
+    assert weigh(1.0, 0.3, 1.0) == 0
+    assert weigh(1.0, 0.0, 0.4) == 0
 
 
-def test_agreement_and_crossing_by_hand():
-    cosine = rule._cosines(unit(np.array([[1, 0.1], [1, 0.2], [0.1, 1], [0.2, 1]])).astype(np.float32))
-    # By words 0 is nearest to 2, then 3, then 1; so is every text to those of the other pair.
-    words = np.array([[-np.inf, 0.1, 0.9, 0.8], [0.1, -np.inf, 0.8, 0.9], [0.9, 0.8, -np.inf, 0.1], [0.8, 0.9, 0.1, -np.inf]])
-    assert rule._agreement(cosine, words) == pytest.approx(1 / 3)
-    assert rule._agreement(cosine, cosine) == 1
+def plane(*degrees):
+    turned = np.radians(degrees)
+    return np.stack([np.cos(turned), np.sin(turned)], axis=1).astype(np.float32)
+
+
+def agreement(embeddings, words, anchors):
+    mate, _ = rule._nearest(embeddings, anchors)
+    likeness = np.round((words[anchors].astype(float) * words[mate].astype(float)).sum(axis=1), rule.DECIMALS)
+    return rule._agreement(words[anchors], likeness, anchors, mate)
+
+
+def test_figures_by_hand():
+    embeddings, every = plane(5, 10, 85, 80), np.arange(4)
+    # By encoder 0 and 1 are nearest to each other, and 2 and 3. By words 0 has 2 and 3 before 1, as 1 has before 0; 2 has 0 before 3,
+    # and 3 has 1 before 2.
+    words = plane(0, 30, 10, 21)
+    assert agreement(embeddings, words, every) == pytest.approx((1 / 3 + 1 / 3 + 1 / 2 + 1 / 2) / 4)
+    assert agreement(embeddings, embeddings, every) == 1
+    # With 0 and 2 as anchors, their nearest are outside, and only the other anchor may come before these: it does.
+    assert agreement(embeddings, words, np.array([0, 2])) == pytest.approx(1 / 2)
+    # Ties are ranked last.
+    assert agreement(embeddings, plane(0, 0, 0, 0), every) == pytest.approx(1 / 3)
+    # Two of eight anchors count, those with a nearest at .9 and .8.
+    near = np.array([0.1, 0.9, 0.2, 0.3, 0.8, 0.4, 0.5, 0.6])
+    assert rule._closeness(near, np.arange(8.0)) == 2.5
     # Each text finds its translation and is found by it; two languages of equal share differ with probability one half.
-    assert rule._crossing(cosine, np.array([0, 1, 0, 1])) == 0.5
-    assert rule._crossing(cosine, np.zeros(4, dtype=np.int64)) == 0
+    assert rule._crossing(embeddings, np.array([0, 1, 0, 1])) == 0.5
+    assert rule._crossing(embeddings, np.zeros(4, dtype=np.int64)) == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.integers(1, 9))
+def test_blocks_give_what_all_pairs_at_once_give(seed, texts, block):
+    generator = np.random.default_rng(seed)
+    # Whole numbers, so that there are ties.
+    one, other = (unit(generator.integers(1, 4, size=(texts, 3))).astype(np.float32) for _ in range(2))
+    cosine, lexical = (np.round(rows.astype(float) @ rows.astype(float).T, rule.DECIMALS) for rows in (one, other))
+    np.fill_diagonal(lexical, -np.inf)
+    np.fill_diagonal(cosine, -np.inf)
+    mate = cosine.argmax(axis=1)
+    ranks = (lexical >= lexical[np.arange(texts), mate][:, None]).sum(axis=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rule, "BLOCK_ROWS", block)
+        assert agreement(one, other, np.arange(texts)) == pytest.approx(float((1 / ranks).mean()))
+        few = np.sort(generator.choice(texts, 2, replace=False))
+        found, near = rule._nearest(one, few)
+    assert found.tolist() == mate[few].tolist()
+    assert near.tolist() == cosine[few].max(axis=1).tolist()
+
+
+def test_what_is_nearest_is_sought_outside_the_sample_too(monkeypatch):
+    monkeypatch.setattr(rule, "SAMPLE", 100)
+    # Sixty stories of twenty texts each, among two thousand texts that have nothing to do with any other.
+    generator = np.random.default_rng(1)
+    talk = [" ".join(f"t{number}" for number in generator.integers(400, size=8)) for _ in range(2000)]
+    texts, centres = [], generator.normal(size=(60, 32))
+    for story in range(60):
+        for _ in range(20):
+            own = [f"s{story}w{number}" for number in generator.choice(5, 4, replace=False)]
+            texts.append(" ".join([*own, *generator.choice(talk).split()[:2]]))
+    # An encoder that knows which texts are of one story, and finds nothing in the others.
+    told = np.repeat(centres, 20, axis=0) + 0.1 * generator.normal(size=(1200, 32))
+    embeddings = unit(np.concatenate([told, generator.normal(size=(2000, 32))])).astype(np.float32)
+    texts += talk
+    _, choice = joined_rows(texts, ["en"] * len(texts), embeddings)
+    assert choice.weight > 0.4
+    assert choice.agreement > 0.33
+    # The same texts are anchors where they are all there is, and few of them have a text of their story beside them.
+    ordered = sorted(set(texts))
+    sample = [texts.index(ordered[place]) for place in latent.smallest(ordered, 100)]
+    lexical = LexicalChannel().fit_transform(texts)
+    assert agreement(embeddings[sample], lexical[sample], np.arange(100)) < 0.25
+
+
+def test_words_stay_out_where_they_would_part_what_is_near():
+    # Each text has two words of its story and sixty that few others have: near by encoder, far by words, although they agree.
+    generator = np.random.default_rng(0)
+    texts, centres = [], generator.normal(size=(20, 16))
+    for story in range(20):
+        texts += [" ".join([f"s{story}a", f"s{story}b", *(f"t{n}" for n in generator.integers(20000, size=60))]) for _ in range(12)]
+    embeddings = unit(np.repeat(centres, 12, axis=0) + 0.1 * generator.normal(size=(240, 16))).astype(np.float32)
+    same, choice = joined_rows(texts, ["en"] * len(texts), embeddings)
+    assert choice.captured * choice.agreement > rule.SUPPORT[1]
+    assert choice.weight == 0
+    assert "would part" in choice.reason
+    assert same is embeddings
 
 
 def test_words_count_where_they_bear_out_the_encoder_and_not_where_they_do_not():
@@ -187,7 +266,7 @@ def test_words_count_where_they_bear_out_the_encoder_and_not_where_they_do_not()
     same, other = joined_rows(texts, ["en"] * len(texts), noise)
     assert other.weight == 0
     assert same is noise
-    assert "bear out too few" in other.reason
+    assert "would part" in other.reason
 
 
 def test_words_stay_out_where_the_encoder_ties_languages_together():
@@ -293,7 +372,7 @@ def test_few_texts_are_not_judged():
 
 def test_bounds_are_chosen_without_the_set_they_are_applied_to():
     def row(family: str, support: float, curve: tuple[float, ...]) -> Row:
-        choice = LexicalChoice(0.0, "auto", "", captured=support, agreement=1.0, crossing=0.0)
+        choice = LexicalChoice(0.0, "auto", "", captured=support, agreement=1.0, crossing=0.0, closeness=1.0)
         return Row(family, family, "e", curve, curve[0], 0.0, choice, None)
 
     assert len(WEIGHTS) == 6

@@ -1,4 +1,8 @@
-"""How much the words of a corpus may count beside the encoder: a rule that is measured on a sample of the corpus.
+"""How much the words of a corpus may count beside the encoder: a rule that is measured on the corpus.
+
+Anchors are a sample. What is nearest to an anchor by encoder is sought among all texts: in a large corpus the texts that say the same
+are seldom in the sample with it, and the nearest there would be any text. How many texts words put before that nearest is counted in
+the sample, as is what ties languages together, so that these figures are the same at any size of the corpus.
 
 docs/method/lexical.md has the figures from which the rule was chosen.
 """
@@ -21,17 +25,29 @@ Mode = Literal["auto", "on", "off"]
 MOST_WEIGHT = 0.5
 """Weight where nothing speaks against words: both channels count alike."""
 
-SUPPORT = (0.06, 0.17)
+SUPPORT = (0.02, 0.07)
 """Below the first bound of captured * agreement words count nothing, from the second on in full; see docs/method/lexical.md."""
 
 CROSSING = (0.1, 0.3)
 """Up to the first bound of crossing words count in full, from the second on nothing."""
 
+CLOSENESS = (0.4, 0.6)
+"""Below the first bound of closeness words count nothing, from the second on in full: they would part what is near."""
+
+CLOSEST = 4
+"""Closeness is measured on one of so many anchors, those that have the nearest text: what would be joined at all."""
+
 LEAST_TEXTS = 50
 """Distinct texts with both rows below which nothing can be measured, and the channel stays out."""
 
 SAMPLE = 2000
-"""Texts that the rule looks at: all pairs of them are compared."""
+"""Anchors, and the texts among which the nearest of an anchor is ranked by words."""
+
+POOL = 2**16
+"""Texts among which the nearest of an anchor is sought, those with the smallest digests: all of them in most cases."""
+
+BLOCK_ROWS = 2**11
+"""Texts that all anchors are compared with at a time, which bounds memory to some 100 MiB."""
 
 DECIMALS = 9
 """Cosines are rounded to this many decimals before they are ranked, so that ties are ties."""
@@ -42,8 +58,9 @@ class LexicalChoice:
     """The weight that the lexical channel was given in a corpus, and the figures that it was given for.
 
     `captured` is the share of the squared norm of the weighted words that the basis keeps, `agreement` the mean reciprocal rank that a
-    text's nearest by encoder has by words, `crossing` how far the encoder ties languages together (`_crossing`), each in [0, 1];
-    None where nothing was measured. `texts` counts distinct texts, `words` the words kept, `words_left_out` the rare ones, and
+    text's nearest by encoder has by words (`_agreement`), `crossing` how far the encoder ties languages together (`_crossing`), each in
+    [0, 1], `closeness` the mean cosine by words of texts that are near each other by encoder (`_closeness`); None where nothing was
+    measured. `texts` counts distinct texts, `words` the words kept, `words_left_out` the rare ones, and
     `texts_without_words` the distinct texts that have none of the words kept.
     """
 
@@ -57,6 +74,7 @@ class LexicalChoice:
     captured: float | None = None
     agreement: float | None = None
     crossing: float | None = None
+    closeness: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, as a manifest keeps them."""
@@ -64,16 +82,17 @@ class LexicalChoice:
 
 
 def choose_weight(texts: Sequence[str], embeddings: Floats, lexical: Floats, groups: Sequence[str], captured: float) -> LexicalChoice:
-    """Weigh the lexical channel by what a sample of the corpus shows.
+    """Weigh the lexical channel by what the corpus shows.
 
-    With support s = captured * agreement, the weight is ``MOST_WEIGHT * ramp(s; SUPPORT) * (1 - ramp(crossing; CROSSING))``, where ramp
-    rises from 0 to 1 between two bounds: words count as far as the basis holds them and the encoder's neighbours bear them out, and
-    less where the encoder ties texts of several languages together, since words cannot.
+    With support s = captured * agreement, the weight is ``MOST_WEIGHT * ramp(s; SUPPORT) * ramp(closeness; CLOSENESS) *
+    (1 - ramp(crossing; CROSSING))``, where ramp rises from 0 to 1 between two bounds: words count as far as the basis holds them and the
+    encoder's neighbours bear them out, less where texts that are near by encoder are far by words, so that joined rows would part
+    them, and less where the encoder ties texts of several languages together, since words cannot.
 
     Parameters
     ----------
     texts
-        Distinct texts; the sample is of those with the smallest digests that have both rows.
+        Distinct texts; `POOL` and `SAMPLE` of those that have both rows are looked at, those with the smallest digests.
     embeddings, lexical
         (n, d) and (n, k) float32, unit or zero rows.
     groups
@@ -84,60 +103,106 @@ def choose_weight(texts: Sequence[str], embeddings: Floats, lexical: Floats, gro
     usable = np.flatnonzero(embeddings.any(axis=1) & lexical.any(axis=1))
     if len(usable) < LEAST_TEXTS:
         return LexicalChoice(0.0, "auto", f"{len(usable)} distinct texts share words with others, fewer than {LEAST_TEXTS}")
-    sample = usable[smallest([texts[place] for place in usable.tolist()], SAMPLE)]
+    pool = usable[smallest([texts[place] for place in usable.tolist()], POOL)]
+    anchors = smallest([texts[place] for place in pool.tolist()], SAMPLE)
+    sample = pool[anchors]
     _, code = np.unique([groups[place] for place in sample.tolist()], return_inverse=True)
     with threadpool_limits(limits=1):
-        cosine = _cosines(embeddings[sample])
-        agreement = _agreement(cosine, _cosines(lexical[sample]))
-        crossing = _crossing(cosine, code)
-    weight = weigh(captured * agreement, crossing)
-    if weight == 0:
-        borne = captured * agreement > SUPPORT[0]
-        reason = "the encoder ties languages together" if borne else "words bear out too few of the encoder's neighbours"
+        mate, near = _nearest(embeddings[pool], anchors)
+        told = lexical[sample]
+        likeness = np.round((told.astype(np.float64) * lexical[pool[mate]].astype(np.float64)).sum(axis=1), DECIMALS)
+        agreement = _agreement(told, likeness, anchors, mate)
+        crossing = _crossing(embeddings[sample], code.astype(np.int64))
+    closeness = _closeness(near, likeness)
+    support = captured * agreement
+    weight = weigh(support, crossing, closeness)
+    if weight > 0:
+        reason = f"words bear out the encoder's neighbours, support {support:.3f}, closeness {closeness:.3f}, crossing {crossing:.3f}"
+    elif support <= SUPPORT[0]:
+        reason = "words bear out too few of the encoder's neighbours"
+    elif closeness <= CLOSENESS[0]:
+        reason = "words would part the encoder's neighbours"
     else:
-        reason = f"words bear out the encoder's neighbours, support {captured * agreement:.3f}, crossing {crossing:.3f}"
-    return LexicalChoice(weight, "auto", reason, captured=round(captured, 4), agreement=round(agreement, 4), crossing=round(crossing, 4))
+        reason = "the encoder ties languages together"
+    return LexicalChoice(
+        weight,
+        "auto",
+        reason,
+        captured=round(captured, 4),
+        agreement=round(agreement, 4),
+        crossing=round(crossing, 4),
+        closeness=round(closeness, 4),
+    )
 
 
 def weigh(
     support: float,
     crossing: float,
+    closeness: float,
     *,
     most: float = MOST_WEIGHT,
     supports: tuple[float, float] = SUPPORT,
     crossings: tuple[float, float] = CROSSING,
 ) -> float:
     """Return the weight of the lexical channel by the rule of `choose_weight`, to three decimals."""
-    return round(most * _ramp(support, supports) * (1.0 - _ramp(crossing, crossings)), 3)
+    return round(most * _ramp(support, supports) * _ramp(closeness, CLOSENESS) * (1.0 - _ramp(crossing, crossings)), 3)
 
 
-def _cosines(rows: Floats) -> Doubles:
-    exact = rows.astype(np.float64)
-    found = np.round(exact @ exact.T, DECIMALS)
-    np.fill_diagonal(found, -np.inf)
-    return np.asarray(found)
+def _cosines(one: Floats, other: Floats) -> Doubles:
+    return np.asarray(np.round(one.astype(np.float64) @ other.astype(np.float64).T, DECIMALS))
 
 
-def _agreement(cosine: Doubles, lexical: Doubles) -> float:
-    """Return the mean reciprocal rank by words of each text's nearest by encoder, ties ranked last."""
-    every = np.arange(len(cosine))
-    mine = lexical[every, cosine.argmax(axis=1)]
-    return float((1.0 / (lexical >= mine[:, None]).sum(axis=1)).mean())
+def _nearest(rows: Floats, anchors: Ints) -> tuple[Ints, Doubles]:
+    """Return the place of the row nearest to each anchor, the first of equals and not the anchor itself, and its cosine."""
+    best = np.full(len(anchors), -np.inf)
+    place = np.zeros(len(anchors), dtype=np.int64)
+    every = np.arange(len(anchors))
+    for start in range(0, len(rows), BLOCK_ROWS):
+        cosine = _cosines(rows[anchors], rows[start : start + BLOCK_ROWS])
+        here = np.flatnonzero((anchors >= start) & (anchors < start + BLOCK_ROWS))
+        cosine[here, anchors[here] - start] = -np.inf
+        first = cosine.argmax(axis=1)
+        found = cosine[every, first]
+        nearer = found > best
+        best[nearer], place[nearer] = found[nearer], start + first[nearer]
+    return place, best
 
 
-def _crossing(cosine: Doubles, code: Ints) -> float:
+def _agreement(told: Floats, likeness: Doubles, anchors: Ints, mate: Ints) -> float:
+    """Return the mean reciprocal rank by words, among the anchors, of what is nearest to each by encoder; ties are ranked last.
+
+    `told` are the lexical rows of the anchors, `likeness` the cosine by words of each and its nearest, which is at the place `mate`.
+    """
+    before = _cosines(told, told) >= likeness[:, None]
+    # Neither the anchor nor its nearest is put before that nearest.
+    rivals = (anchors[None, :] != anchors[:, None]) & (anchors[None, :] != mate[:, None])
+    return float((1.0 / (1 + (before & rivals).sum(axis=1))).mean())
+
+
+def _closeness(near: Doubles, likeness: Doubles) -> float:
+    """Return the mean cosine by words of the anchors that have the nearest text by encoder, one of `CLOSEST`, and that text.
+
+    Narratives are cut at a likeness. Where the nearest of all are far apart by words, as long articles of many words are, joined rows
+    fall below it.
+    """
+    nearest = np.argsort(-near, kind="stable")[: max(1, len(near) // CLOSEST)]
+    return float(likeness[nearest].mean())
+
+
+def _crossing(embeddings: Floats, code: Ints) -> float:
     """Return how far the encoder ties languages together: 0 in one language, 1 where translations find each other among many.
 
     It is the probability that two texts are of different languages, times the share of texts that are the best of their language for
-    the text that is, of all in other languages, the best for them.
+    the text that is, of all in other languages, the best for them. Texts outside the sample have no part in it: the more texts of a
+    story there are, the less often a text is the best of them.
     """
     share = np.bincount(code) / len(code)
     differ = 1.0 - float((share**2).sum())
     if differ == 0:
         return 0.0
+    cosine = _cosines(embeddings, embeddings)
     other = np.where(code[:, None] != code[None, :], cosine, -np.inf).argmax(axis=1)
     back = np.where(code[:, None] == code[None, :], cosine[:, other].T, -np.inf)
-    # A text may meet itself here: cosine has no diagonal only against itself.
     return differ * float((back.argmax(axis=1) == np.arange(len(code))).mean())
 
 
