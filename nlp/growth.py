@@ -197,9 +197,7 @@ def _anew(corpus: Corpus, clusterer: Clusterer, mode: Mode, basis: str, *, keep:
     return _found(corpus, clusterer, State(basis, len(corpus.texts), corpus.ids, corpus.weights, *held), neutral, space, None)
 
 
-def _found(
-    corpus: Corpus, clusterer: Clusterer, state: State, neutral: LanguageNeutral, space: JoinedSpace, joined: int | None
-) -> Grown:
+def _found(corpus: Corpus, clusterer: Clusterer, state: State, neutral: LanguageNeutral, space: JoinedSpace, joined: int | None) -> Grown:
     # A text that joined again has several equal rows, which are never apart: any of them will do.
     row = _numbers(pc.index_in(corpus.ids, value_set=state.ids))
     text = _numbers(_texts_of(corpus, state.ids))

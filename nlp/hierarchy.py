@@ -211,7 +211,7 @@ def cut(left: Ints, right: Ints, leaders: int) -> Ints:
 def base_similarity(rows: Floats) -> float:
     """Return the cosine of two leaders that only share a subject, from pairs at fixed strides in content order; 0 for fewer than two."""
     n = len(rows)
-    strides = [stride for stride in range(1, n) if stride <= max(1, BASE_PAIRS // n)] if n < BASE_PAIRS else [n // 2]
+    strides = [stride for stride in range(1, n) if stride <= max(1, BASE_PAIRS // n)] if n < BASE_PAIRS else [1]
     every = np.arange(n) if n < BASE_PAIRS else np.linspace(0, n - 1, BASE_PAIRS, dtype=np.int64)
     found = [pair_similarities(rows, every, (every + n // 2 + stride) % n) for stride in strides if (n // 2 + stride) % n]
     if not found:

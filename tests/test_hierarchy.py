@@ -140,6 +140,16 @@ def test_base_is_what_a_subject_shares():
     assert base_similarity(one) < np.quantile(within, 0.95)
 
 
+def test_base_of_many_rows_is_that_of_few():
+    generator = np.random.default_rng(1)
+    centres = generator.normal(size=(20, 8))
+    rows = unit_rows(centres[generator.integers(0, 20, 100_002)] + generator.normal(size=(100_002, 8)))
+    few = base_similarity(rows[:4000])
+    assert few > 0.3
+    for count in (99_999, 100_000, 100_001, 100_002):
+        assert base_similarity(rows[:count]) == pytest.approx(few, abs=0.02)
+
+
 def test_whole_rows_count_exactly():
     rows = unit_rows(np.random.default_rng(0).normal(size=(50, 256)))
     whole = whole_rows(rows)
