@@ -163,8 +163,8 @@ def test_weight_by_hand():
     assert weigh(0.02, 0.0, 1.0) == 0
     assert weigh(0.045, 0.0, 1.0) == 0.25
     assert weigh(0.045, 0.2, 1.0) == 0.125
-    assert weigh(0.045, 0.2, 0.5) == 0.062
-    assert weigh(1.0, 0.1, 0.6) == 0.5
+    assert weigh(0.045, 0.2, 0.45) == 0.062
+    assert weigh(1.0, 0.1, 0.5) == 0.5
     assert weigh(1.0, 0.3, 1.0) == 0
     assert weigh(1.0, 0.0, 0.4) == 0
 
@@ -217,6 +217,17 @@ def test_blocks_give_what_all_pairs_at_once_give(seed, texts, block):
         found, near = rule._nearest(one, few)
     assert found.tolist() == mate[few].tolist()
     assert near.tolist() == cosine[few].max(axis=1).tolist()
+
+
+def test_samples_are_not_those_of_who_chose_the_corpus():
+    def digest(text):
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+    # A corpus of which one half was chosen by the smallest plain digests.
+    chosen = set(sorted((f"talk {number}" for number in range(20000)), key=digest)[:500])
+    texts = sorted(chosen | {f"news {number}" for number in range(500)})
+    sampled = [texts[place] for place in latent.smallest(texts, 200)]
+    assert 70 < sum(text in chosen for text in sampled) < 130
 
 
 def test_what_is_nearest_is_sought_outside_the_sample_too(monkeypatch):

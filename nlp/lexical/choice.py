@@ -31,7 +31,7 @@ SUPPORT = (0.02, 0.07)
 CROSSING = (0.1, 0.3)
 """Up to the first bound of crossing words count in full, from the second on nothing."""
 
-CLOSENESS = (0.4, 0.6)
+CLOSENESS = (0.4, 0.5)
 """Below the first bound of closeness words count nothing, from the second on in full: they would part what is near."""
 
 CLOSEST = 4
