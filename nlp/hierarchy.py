@@ -162,6 +162,30 @@ class Tree:
         leaders = self.leader_counts()
         return np.asarray(self.gather(np.asarray(held, dtype=np.float64)) / np.where(leaders > 0, leaders, 1.0))
 
+    def apart_from(self, label: Ints) -> npt.NDArray[np.bool_]:
+        """Return for each cluster whether it neither holds nor lies within any of the clusters that were selected as `label`."""
+        chosen = self._chosen(label)
+        within = np.zeros(len(self.above), dtype=bool)
+        within[chosen] = True
+        holds = self.gather(within.astype(np.float64)) > 0
+        for cluster in range(1, len(within)):
+            within[cluster] |= within[self.above[cluster]]
+        return ~(holds | within)
+
+    def _chosen(self, label: Ints) -> Ints:
+        """Return the cluster that each label (0 .. max) was selected for: the smallest that holds all its leaders."""
+        inside = np.flatnonzero(label >= 0)
+        inside = inside[np.argsort(label[inside], kind="stable")]
+        group, home = label[inside], self.home[inside]
+        while len(group) and (group[1:] == group[:-1]).any():
+            rank = np.arange(len(group)) - np.searchsorted(group, group)
+            first = np.flatnonzero(rank % 2 == 0)
+            # The last of an odd number waits for the next round.
+            after = np.minimum(first + 1, len(group) - 1)
+            other = np.where(group[after] == group[first], home[after], home[first])
+            group, home = group[first], self._meeting(home[first], other)
+        return home
+
     def _meeting(self, one: Ints, other: Ints) -> Ints:
         """Return the smallest cluster that holds both of each pair, by jumps of powers of two."""
         depth = np.zeros(len(self.above), dtype=np.int64)

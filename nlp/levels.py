@@ -24,6 +24,9 @@ FLOOR = 0.1
 BRIDGES = 8
 """Nearest groups that a group is compared with beyond the neighbours of its members."""
 
+ALONE = 0.7
+"""Share of the closure asked for that does for a cluster beside which there is no closed one."""
+
 STORY, THEME = 0.5, 0.1
 """Likeness down to which groups are stories, and themes, as a share of what lies between the base and 1."""
 
@@ -108,15 +111,7 @@ def find_levels(rows: Floats, size: Ints, neighbours: Neighbours, rule: Rule, *,
     else:
         tree = Tree(_branches(merges, len(rows), rule.base), size, rule.min_cluster_size)
         reach = np.maximum(tree.birth - 1.0, 0.0)
-    alike = tree.cohesions(rows)
-    refused = (
-        (tree.closures(neighbours, size, outside) < rule.closure)
-        | (alike < rule.base + rule.cohesion * (1.0 - rule.base))
-        | (alike < reach + rule.contrast * (1.0 - reach))
-    )
-    # Who allows one narrative of everything says that everything is one.
-    refused[0] &= not rule.allow_single_cluster
-    label, strength = tree.select(refused, rule.selection, rule.allow_single_cluster)
+    label, strength = _select(tree, tree.closures(neighbours, size, outside), tree.cohesions(rows), reach, rule)
     if rule.linkage == "average" and not rule.allow_single_cluster:
         label = np.where(tree.left_at - 1.0 < rule.fringe, -1, label)
         held = np.bincount(label[label >= 0], weights=size[label >= 0], minlength=1)
@@ -124,6 +119,25 @@ def find_levels(rows: Floats, size: Ints, neighbours: Neighbours, rule: Rule, *,
     label, strength = _attach(rows, label, strength, neighbours, rule.attach)
     theme = _themes(merges, label, size, neighbours, rule)
     return np.column_stack([_stories(merges, label, size, rule), label, theme])[:real], strength[:real]
+
+
+def _select(tree: Tree, closed: Doubles, alike: Doubles, reach: Doubles, rule: Rule) -> tuple[Ints, Doubles]:
+    """Return the narrative of each leader (-1: none) and its strength of membership.
+
+    Among clusters within each other closure decides which is the narrative. Where none is closed enough, what is left over may still
+    stand alone with `ALONE` of the closure asked for: in a large corpus every small narrative has strangers among its neighbours.
+    """
+    refused = (alike < rule.base + rule.cohesion * (1.0 - rule.base)) | (alike < reach + rule.contrast * (1.0 - reach))
+    strict = refused | (closed < rule.closure)
+    # Who allows one narrative of everything says that everything is one.
+    strict[0] &= not rule.allow_single_cluster
+    label, strength = tree.select(strict, rule.selection, rule.allow_single_cluster)
+    if rule.allow_single_cluster:
+        return label, strength
+    lenient = refused | (closed < ALONE * rule.closure) | ~tree.apart_from(label)
+    more, weaker = tree.select(lenient, rule.selection, allow_single_cluster=False)
+    added = (label < 0) & (more >= 0)
+    return np.where(added, more + label.max(initial=-1) + 1, label), np.where(added, weaker, strength)
 
 
 def centroids(rows: Floats, label: Ints) -> Floats:

@@ -145,9 +145,9 @@ def test_base_of_many_rows_is_that_of_few():
     centres = generator.normal(size=(20, 8))
     rows = unit_rows(centres[generator.integers(0, 20, 100_002)] + generator.normal(size=(100_002, 8)))
     few = base_similarity(rows[:4000])
-    assert few > 0.3
+    assert few > 0.05
     for count in (99_999, 100_000, 100_001, 100_002):
-        assert base_similarity(rows[:count]) == pytest.approx(few, abs=0.02)
+        assert base_similarity(rows[:count]) == pytest.approx(few, abs=0.03)
 
 
 def test_whole_rows_count_exactly():
