@@ -392,3 +392,16 @@ def test_bounds_are_chosen_without_the_set_they_are_applied_to():
     assert found == pytest.approx([1.0] * 4)
     # Where the others say that words help at any support, the odd one out is hurt: that is what is measured.
     assert leave_one_out([row("a", 0.5, gains), row("b", 0.5, gains), row("c", 0.5, loses)])[2] == pytest.approx(0.5)
+
+
+def test_words_are_left_out_of_a_corpus_too_large_for_them(monkeypatch):
+    from greyzone.lexical import space
+
+    texts, langs = [f"flood in Nordvarra, day {number}" for number in range(80)], ["en"] * 80
+    vectors = np.eye(80, dtype=np.float32)
+    monkeypatch.setattr(space, "MOST_TEXTS", 79)
+    learnt, rows = space.learn_space(texts, langs, vectors)
+    assert rows is vectors
+    assert learnt.choice.weight == 0
+    assert learnt.choice.reason == "80 distinct texts, more than 79"
+    assert space.learn_space(texts, langs, vectors, mode="on")[0].choice.weight > 0

@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 PRIOR_TEXTS = 20
 """Texts of the whole corpus that stand in the mean of each language, so that a handful of texts is not centred to nothing."""
 
+MOST_TEXTS = 500_000
+"""Distinct texts up to which "auto" considers words: rows with words are twice as wide, and a million of them would want 9 GiB and twice
+the time. "on" joins them whatever the number."""
+
 SMALLEST = 1e-6
 """A centred row shorter than this is a zero row."""
 
@@ -142,7 +146,8 @@ def learn_space(
     embeddings
         (n, d) float32, unit or zero rows, equal for equal texts.
     mode
-        "auto" weighs the channel by `choose_weight`; "on" gives it `MOST_WEIGHT`, "off" leaves it out.
+        "auto" weighs the channel by `choose_weight`, and leaves it out beyond `MOST_TEXTS` distinct texts; "on" gives it `MOST_WEIGHT`,
+        "off" leaves it out.
 
     Returns
     -------
@@ -160,12 +165,16 @@ def learn_space(
     if mode == "off":
         return JoinedSpace(LexicalChoice(0.0, mode, "it was switched off")), embeddings
     distinct, first, inverse, spoken = _distinct(texts, langs)
+    if mode == "auto" and len(distinct) > MOST_TEXTS:
+        return JoinedSpace(LexicalChoice(0.0, mode, f"{len(distinct)} distinct texts, more than {MOST_TEXTS}", len(distinct))), embeddings
     channel = LexicalChannel()
     rows = channel.fit_transform(distinct)
     means = Means.of(rows, spoken)
     lexical = means.centred(rows, spoken)
-    seen = embeddings[first]
     known = rows.any(axis=1)
+    # A gigabyte for a million texts, which is not read again.
+    del rows
+    seen = embeddings[first]
     counts: dict[str, Any] = {
         "texts": len(distinct),
         "words": len(channel.words_),
