@@ -179,6 +179,21 @@ def test_all_lists_probed_are_brute_force(monkeypatch, cells):
     assert (np.take_along_axis(exact, found, axis=1) == products).all()
 
 
+def test_one_two_and_seven_shards_of_queries_find_the_same_bytes():
+    rows, _ = stories(5)
+    whole, search = whole_rows(rows), Search("cpu")
+    made = learn_lists(whole, search, list_rows=60)
+    shelf = Shelf.put(whole, made.probe(whole, 1, search)[:, 0], len(made.centroids))
+    found = set()
+    for shards in (1, 2, 7):
+        parts = []
+        for part in np.array_split(np.arange(len(rows)), shards):
+            probed = made.probe(whole[part], 3, search)
+            parts.append(nearest_on_shelf(whole[part], probed, shelf, 5, search, own=part))
+        found.add(b"".join(np.concatenate(column).tobytes() for column in zip(*parts, strict=True)))
+    assert len(found) == 1
+
+
 def test_a_graph_through_lists_is_nearly_the_exact_one(monkeypatch):
     rows, _ = stories(6, count=30, size=25, noise=300)
     rows = np.concatenate([rows, rows[:100] + np.float32(0.001)])

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+LEAST_WIDTH = 12
+"""Characters of a column below which a table cannot be read: rows are then printed as blocks."""
+
+
 def say(text: str, stream: TextIO | None = None) -> None:
     """Write a line of data to stdout, or to `stream`."""
     target = stream or sys.stdout
@@ -44,6 +48,9 @@ def print_table(rows: pa.Table, as_json: bool) -> None:
     from rich.text import Text
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
+    if rows.num_columns * LEAST_WIDTH > console.width:
+        _print_rows(rows)
+        return
     printed = Table(show_lines=False)
     for name in rows.schema.names:
         printed.add_column(name, overflow="fold")
@@ -51,6 +58,16 @@ def print_table(rows: pa.Table, as_json: bool) -> None:
         # Text, not markup: a document may hold anything, square brackets included.
         printed.add_row(*(Text(_cell(value)) for value in row.values()))
     console.print(printed)
+
+
+def _print_rows(rows: pa.Table) -> None:
+    """Print a row as a block, one column a line."""
+    width = max(len(name) for name in rows.schema.names)
+    for number, row in enumerate(rows.to_pylist()):
+        if number:
+            say("")
+        for name, value in row.items():
+            say(f"{name:<{width}}  {_cell(value)}".rstrip())
 
 
 def _cell(value: object) -> str:
