@@ -286,4 +286,5 @@ def _majority(seen: Ints, masses: Doubles) -> tuple[Ints, Doubles]:
 def _first_in(indices: Ints, label: Ints, wanted: Ints) -> Ints:
     """Return for each row its most similar neighbour in the `wanted` narrative."""
     inside = (np.where(indices >= 0, label[indices], -1) == wanted[:, None]) & (indices >= 0)
-    return np.asarray(np.take_along_axis(indices, inside.argmax(axis=1)[:, None], axis=1)[:, 0], dtype=np.int64)
+    found: Ints = np.take_along_axis(indices, inside.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return found
