@@ -181,7 +181,9 @@ class Case:
     def finish_stage(self, name: str, fingerprint: str, files: list[str], notes: Mapping[str, object]) -> None:
         """Enter a stage into the manifest, once its `files` are on disk."""
         digests = {file: digest(self.home / file) for file in sorted(files)}
-        self.manifest[_PENDING] = {"stage": name, "record": {"fingerprint": fingerprint, "files": digests, "notes": dict(notes)}}
+        # As the manifest will say it: a run that goes on from the file must not see its notes in another order than the one that wrote it.
+        told = json.loads(_json(dict(notes)))
+        self.manifest[_PENDING] = {"stage": name, "record": {"fingerprint": fingerprint, "files": digests, "notes": told}}
         self._save()
         self.go_on()
 

@@ -247,8 +247,8 @@ def _with_new(known: Neighbours, new: Neighbours) -> Neighbours:
 def _outliers_beside(neighbours: Neighbours, levels: Ints, rows: Ints) -> Ints:
     """Return the neighbours of `rows` that are in no narrative."""
     beside = np.unique(neighbours.indices[rows])
-    beside = beside[beside >= 0]
-    return beside[levels[beside, 1] < 0]
+    found: Ints = beside[(beside >= 0) & (levels[beside, 1] < 0)]
+    return found
 
 
 def _touched(neighbours: Neighbours, levels: Ints, rows: Ints) -> Ints:

@@ -13,7 +13,7 @@ from greyzone.report.parts import Row, day, shorten
 from greyzone.words import pseudonym
 
 _JOURNEY = ("collect", "collapse", "embed", "narratives", "coordinate", "incidents", "link", "impact", "campaigns")
-_NO_COUNTS = frozenset({"context", "clusterer", "bytes", "fingerprint", "dimensions", "inputs", "update"})
+_NO_COUNTS = frozenset({"context", "clusterer", "bytes", "fingerprint", "dimensions", "inputs", "update", "joined"})
 
 EXCERPT = 400
 """Characters of a text that the page shows; the case holds it whole."""
@@ -90,6 +90,8 @@ def coverage(notes: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]
 
 
 def _note(key: str, value: object) -> str:
+    if key == "languages" and isinstance(value, dict) and "reason" in value:
+        return str(value["reason"])
     told = _counts(value) if isinstance(value, dict) else str(value)
     if key == "unknown_scripts" and value:
         told += ": documents mainly in scripts that the encoder does not know; their narratives and links are not to be relied on"
