@@ -1,4 +1,6 @@
-"""Later rows join clusters that are there: at a cost that grows with what is new, not with what was known.
+"""Later rows join clusters that are there: at a cost that grows with what is new, and little with what was known.
+
+Known rows are only put into their lists and their neighbours weighed; nothing of theirs is searched or linked again.
 
 1. A new row that nearly repeats a leader follows it; the others get leaders among themselves. Neighbours of a new leader are sought among
    the lists of the known rows (`greyzone.lists`) and among the new ones; where it is nearer to a known leader than the last of that
