@@ -204,7 +204,8 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """Let the rows of `X` join those fitted so far: their attributes then stand after those of the earlier rows.
 
         Rows join narratives or found new ones (`greyzone.joining`); narratives that are there neither merge nor split until the next
-        `fit`. The cost grows with `X`, but for a small part for each known row. Without an earlier fit this is `fit`. Parameters, return value and errors are those of `fit`.
+        `fit`. The cost grows with `X`, but for a small part for each known row. Without an earlier fit this is `fit`. Parameters, return
+        value and errors are those of `fit`.
         """
         if not hasattr(self, "_fitted"):
             return self.fit(X, sample_weight=sample_weight)
