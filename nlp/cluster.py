@@ -198,7 +198,7 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         levels, strength = find_levels(rows, size, neighbours, self._rule())
         follows = np.full(len(data), -1, dtype=np.int64)
         follows[used] = graph.follows[inverse]
-        return Fitted(rows, size, levels, strength, neighbours, _origins(follows, len(rows)), follows, graph.lists)
+        return Fitted(rows, size, levels, strength, neighbours, _origins(follows, len(rows)), follows, graph.lists, graph.home)
 
     def partial_fit(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Self:  # noqa: ARG002, N803
         """Let the rows of `X` join those fitted so far: their attributes then stand after those of the earlier rows.

@@ -54,6 +54,8 @@ class Graph:
         (m, k) int64 places in `chosen`, most similar first, and float64 cosines; -1 and -1.0 where there are too few.
     lists
         The inverted lists; None where all pairs were compared.
+    home
+        (m,) list that each leader is in; None without lists.
     """
 
     chosen: Ints
@@ -61,6 +63,7 @@ class Graph:
     indices: Ints
     similarities: Doubles
     lists: Lists | None = None
+    home: Ints | None = None
 
 
 def neighbour_graph(rows: Floats, k: int, *, duplicates: float, device: str = "auto", probes: int = PROBES) -> Graph:
@@ -87,7 +90,8 @@ def neighbour_graph(rows: Floats, k: int, *, duplicates: float, device: str = "a
     whole = whole_rows(rows)
     lists = learn_lists(whole, search)
     probed = lists.probe(whole, probes, search)
-    leader = _leaders_by_list(rows, probed[:, 0].astype(np.int64), duplicates)
+    home = probed[:, 0].astype(np.int64)
+    leader = _leaders_by_list(rows, home, duplicates)
     chosen = np.flatnonzero(leader == np.arange(len(rows)))
     logger.debug("%d rows in %d lists of about %d: %d leaders", len(rows), len(lists.centroids), LIST_ROWS, len(chosen))
     if len(chosen) < len(rows):
@@ -96,12 +100,13 @@ def neighbour_graph(rows: Floats, k: int, *, duplicates: float, device: str = "a
         whole, probed = whole_rows(rows, chosen), probed[chosen]
     shelf = Shelf.put(whole, probed[:, 0], len(lists.centroids))
     indices, products = nearest_on_shelf(whole, probed, shelf, min(k, len(chosen) - 1), search, own=np.arange(len(chosen)))
-    similarities = cosines(products, norms(whole), indices)
+    lengths = norms(whole)
+    similarities = cosines(products, lengths, indices, lengths[indices])
     del whole, shelf, probed
     chosen, leader, indices, similarities = _give_way(rows, chosen, leader, indices, similarities, duplicates)
     place = np.full(len(rows), -1, dtype=np.int64)
     place[chosen] = np.arange(len(chosen))
-    return Graph(chosen, place[leader], indices, similarities, lists)
+    return Graph(chosen, place[leader], indices, similarities, lists, home[chosen])
 
 
 def nearest_rows(rows: Floats, k: int, *, device: str = "auto", probes: int = PROBES) -> Ints:
@@ -115,9 +120,9 @@ def nearest_rows(rows: Floats, k: int, *, device: str = "auto", probes: int = PR
     return nearest_on_shelf(whole, probed, shelf, k, search, own=np.arange(len(rows)))[0]
 
 
-def cosines(products: Floats, lengths: Doubles, indices: Ints, others: Doubles | None = None) -> Doubles:
-    """Return the cosines (q, k) of products of whole rows, -1 where `indices` is -1; `others` are the lengths of the rows found."""
-    found = products.astype(np.float64) / lengths[:, None] / (lengths if others is None else others)[indices]
+def cosines(products: Floats, lengths: Doubles, indices: Ints, others: Doubles) -> Doubles:
+    """Return the cosines (q, k) of products of whole rows, -1 where `indices` is -1; `others` (q, k) are the lengths of those found."""
+    found = products.astype(np.float64) / lengths[:, None] / others
     return np.where(indices >= 0, np.clip(np.round(found, DECIMALS), -1.0, 1.0), -1.0)
 
 

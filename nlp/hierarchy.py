@@ -54,6 +54,10 @@ class Neighbours:
         """Return the similarity mass (m, k) of each neighbour."""
         return np.where(self.indices >= 0, np.exp((self.similarities - 1.0) / MASS_SCALE), 0.0)
 
+    def of(self, rows: Ints) -> Neighbours:
+        """Return the neighbours of some rows."""
+        return Neighbours(self.indices[rows], self.similarities[rows])
+
     def with_lone(self) -> Neighbours:
         """Return the graph with one more leader, which has no neighbours."""
         none = ((0, 1), (0, 0))

@@ -60,6 +60,8 @@ class Fitted:
         (n,) int64 leader of each input row, -1 for rows that have none.
     lists
         Inverted lists to search them by; None where there were too few rows for any.
+    home
+        (m,) list of each leader; None without lists.
     """
 
     rows: Floats
@@ -70,6 +72,7 @@ class Fitted:
     origin: Ints
     follows: Ints
     lists: Lists | None
+    home: Ints | None
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything as arrays; rows as float16, which moves a cosine by about 1e-4."""
@@ -83,7 +86,9 @@ class Fitted:
             "origin": self.origin,
             "follows": self.follows,
         }
-        return held if self.lists is None else held | {"centroids": self.lists.centroids}
+        if self.lists is None or self.home is None:
+            return held
+        return held | {"centroids": self.lists.centroids, "home": self.home.astype(np.int32)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Fitted:
@@ -97,6 +102,7 @@ class Fitted:
             origin=arrays["origin"],
             follows=arrays["follows"],
             lists=Lists(arrays["centroids"]) if "centroids" in arrays else None,
+            home=arrays["home"].astype(np.int64) if "home" in arrays else None,
         )
 
 
@@ -127,10 +133,12 @@ def add_rows(known: Fitted, rows: Floats, count: Ints, k: int, *, duplicates: fl
     search, whole = Search(device), whole_rows(rows)
     known_whole = whole_rows(known.rows)
     lists = known.lists or learn_lists(known_whole, search)
+    home = lists.probe(known_whole, 1, search)[:, 0].astype(np.int64) if known.home is None else known.home
     probed = lists.probe(whole, PROBES, search)
-    shelf = Shelf.put(known_whole, lists.probe(known_whole, 1, search)[:, 0], len(lists.centroids))
+    shelf = Shelf.put(known_whole, home, len(lists.centroids))
     near, products = nearest_on_shelf(whole, probed, shelf, k, search)
-    alike = cosines(products, norms(whole), near, norms(known_whole))
+    seen, where = np.unique(near, return_inverse=True)
+    alike = cosines(products, norms(whole), near, norms(known_whole[seen])[where.reshape(near.shape)])
     del known_whole, shelf
     best = near[:, 0]
     exact = np.full(len(rows), -1.0)
@@ -156,6 +164,7 @@ def add_rows(known: Fitted, rows: Floats, count: Ints, k: int, *, duplicates: fl
         strength=np.concatenate([known.strength, np.zeros(len(lead))]),
         neighbours=neighbours,
         lists=lists,
+        home=np.concatenate([home, probed[lead, 0]]),
     )
     return fitted, follows
 
@@ -169,7 +178,6 @@ def take_in(fitted: Fitted, fresh: Ints, rule: Rule) -> tuple[Fitted, Ints]:
         And the places of those that joined none.
     """
     levels, strength = fitted.levels.copy(), fitted.strength.copy()
-    masses = fitted.neighbours.masses()
     narratives = int(levels[:, 1].max(initial=-1)) + 1
     waiting = np.unique(np.concatenate([fresh, _outliers_beside(fitted.neighbours, levels, fresh)]))
     if not narratives:
@@ -179,7 +187,7 @@ def take_in(fitted: Fitted, fresh: Ints, rule: Rule) -> tuple[Fitted, Ints]:
     sums, counts = _narrative_sums(fitted.rows, levels[:, 1], narratives, _touched(fitted.neighbours, levels, waiting))
     for _ in range(ROUNDS):
         seen = np.where(fitted.neighbours.indices[waiting] >= 0, levels[fitted.neighbours.indices[waiting], 1], -1)
-        top, share = _majority(seen, masses[waiting])
+        top, share = _majority(seen, fitted.neighbours.of(waiting).masses())
         alike = np.einsum("ij,ij->i", fitted.rows[waiting], sums[top]) / np.maximum(counts[top], 1.0)
         joins = (top >= 0) & (share > SHARE) & (counts[top] > 0) & (alike >= rule.fringe)
         if not joins.any():
@@ -204,7 +212,7 @@ def among(neighbours: Neighbours, rows: Ints) -> tuple[Neighbours, Doubles]:
     place[rows] = np.arange(len(rows))
     indices = place[neighbours.indices[rows]]
     part = Neighbours(indices, np.where(indices >= 0, neighbours.similarities[rows], -1.0))
-    return part, Neighbours(neighbours.indices[rows], neighbours.similarities[rows]).masses().sum(axis=1) - part.masses().sum(axis=1)
+    return part, neighbours.of(rows).masses().sum(axis=1) - part.masses().sum(axis=1)
 
 
 def _row_cosines(one: Floats, other: Floats) -> Doubles:
