@@ -206,7 +206,17 @@ GROUPS = _schema(
 """Accounts whose shared behaviour chance does not explain. `statistic` is the k of the core, `items` what they share,
 `documents` the doc_ids that show it; every alternative explanation that was tested is listed, fitting or not."""
 
-GROUP_MEMBERS = _schema(group_id=pa.string(), account=pa.string(), strength=pa.float64(), documents=pa.int64())
+GROUP_MEMBERS = _schema(
+    group_id=pa.string(),
+    account=pa.string(),
+    strength=pa.float64(),
+    probability=pa.float64(),
+    documents=pa.int64(),
+    first=TIME,
+    last=TIME,
+)
+"""`strength` is the share of the other members that the account has a kept tie with, `probability` that it belongs to the group; it acted
+for the group from `first` to `last` (null without times) in `documents` documents."""
 
 CARRIERS = _schema(narrative_id=pa.string(), group_id=pa.string(), documents=pa.int64(), share=pa.float64())
 """Documents of a narrative by accounts of a group, and their share of the narrative; a null group stands for all flagged groups."""

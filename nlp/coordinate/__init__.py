@@ -118,16 +118,30 @@ def _member_rows(row: Row, group: Group, evidence: list[Evidence], corpus: Corpu
         within = np.isin(a, group.accounts) & np.isin(b, group.accounts)
         ends = np.searchsorted(group.accounts, np.concatenate([a[within], b[within]]))
         ties = np.maximum(ties, np.bincount(ends, minlength=size))
-    documents = np.bincount(corpus.account[_document_rows(evidence)], minlength=len(corpus.names))
+    rows = _document_rows(evidence)
+    documents = np.bincount(corpus.account[rows], minlength=len(corpus.names))
+    first, last = _acted(rows, corpus)
     return [
         {
             "group_id": row["group_id"],
             "account": str(corpus.names[account]),
             "strength": float(ties[place] / (size - 1)),
+            "probability": float(ties[place] / (size - 1)),
             "documents": int(documents[account]),
+            "first": first.get(int(account)),
+            "last": last.get(int(account)),
         }
         for place, account in enumerate(group.accounts)
     ]
+
+
+def _acted(rows: np.ndarray, corpus: Corpus) -> tuple[dict[int, object], dict[int, object]]:
+    """Return for every account with a dated document among `rows` when its first one was and its last one."""
+    # Rows are in order of time, undated ones at the end.
+    rows = rows[corpus.time[rows] != UNDATED]
+    times = pa.array(corpus.time[rows]).cast(records.TIME).to_pylist()
+    names = corpus.account[rows].tolist()
+    return dict(zip(reversed(names), reversed(times), strict=True)), dict(zip(names, times, strict=True))
 
 
 def _edges(networks: dict[str, Network], groups: list[tuple[str, Group]], corpus: Corpus) -> pa.Table:
