@@ -55,7 +55,11 @@ def find_groups(
     if members is not None:
         records.check(members, records.MEMBERS, "members")
     corpus = read_corpus(documents, copies)
-    traces = build_traces(corpus, doctrine)
+    return groups_in_traces(corpus, build_traces(corpus, doctrine), doctrine=doctrine, seed=seed)
+
+
+def groups_in_traces(corpus: Corpus, traces: list[Trace], *, doctrine: Doctrine, seed: int = 0) -> records.Coordination:
+    """Find the groups in traces, whatever these are from; arguments and result are those of `find_groups`."""
     networks = {
         trace.name: find_network(trace, doctrine, np.random.default_rng([seed, place]))
         for place, trace in enumerate(traces)
