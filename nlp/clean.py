@@ -37,7 +37,7 @@ _TAG = re.compile(r"(?<![\w&/#＃])[#＃](\w+)(…)?")
 _MENTION = re.compile(r"(?<![\w@/])[@＠](\w{1,64}(?:@[\w-]+(?:\.[\w-]+)+)?)(…)?")
 _REPOST = re.compile(r"[\"'“«\s]*RT\s+[@＠](\w{1,64})", re.IGNORECASE)
 _HANDLE = re.compile(r"@?([A-Za-z0-9_]{1,30})$")
-_SCALARS = ("title", "lang", "account", "outlet", "platform", "post_id", "url", "repost_of", "reply_to")
+_SCALARS = ("title", "lang", "account", "handle", "outlet", "platform", "app", "post_id", "url", "repost_of", "reply_to")
 
 
 def clean_documents(raw: pa.Table) -> CleanBatch:
@@ -64,6 +64,9 @@ def clean_documents(raw: pa.Table) -> CleanBatch:
     found = {name: _trimmed(raw[name]) for name in ("outlet", "platform", "post_id", "reply_to")}
     found["text"], found["title"] = texts, _nullable(clean_text(raw["title"]))
     found["account"] = _nullable(pc.utf8_ltrim(_trimmed(raw["account"]), characters="@"))
+    found["handle"] = _nullable(pc.utf8_lower(pc.utf8_ltrim(_trimmed(raw["handle"]), characters="@")))
+    # Twitter wraps the name of the client into a link.
+    found["app"] = _trimmed(pc.replace_substring_regex(raw["app"], "<[^>]*>", ""))
     found["published_at"], found["published_precision"] = _flat(raw["published_at"]), _flat(raw["published_precision"])
     found["url"] = pa.array([_url(value) for value in raw["url"].to_pylist()], pa.string())
     found["urls"] = _urls(raw, written)

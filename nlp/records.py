@@ -42,8 +42,10 @@ RAW_DOCUMENTS = _schema(
     published_at=TIME,
     published_precision=pa.string(),
     account=pa.string(),
+    handle=pa.string(),
     outlet=pa.string(),
     platform=pa.string(),
+    app=pa.string(),
     post_id=pa.string(),
     url=pa.string(),
     urls=STRINGS,
@@ -66,8 +68,10 @@ DOCUMENTS = _schema(
     published_at=TIME,
     published_precision=pa.string(),
     account=pa.string(),
+    handle=pa.string(),
     outlet=pa.string(),
     platform=pa.string(),
+    app=pa.string(),
     post_id=pa.string(),
     url=pa.string(),
     urls=STRINGS,
@@ -77,7 +81,11 @@ DOCUMENTS = _schema(
     repost_of=pa.string(),
     reply_to=pa.string(),
 )
-"""One row a distinct document, ordered by (published_at, doc_id), undated ones last. `lang` is ISO 639-1 or "und"."""
+"""One row a distinct document, ordered by (published_at, doc_id), undated ones last. `lang` is ISO 639-1 or "und"; `handle` is the
+screen name that the account had at the time (lower case, without @), `app` the client or service that posted."""
+
+LATER = {"documents": ("handle", "app")}
+"""Columns that a table of an earlier version lacks: they are read as null."""
 
 SOURCES = _schema(doc_id=pa.string(), collector=pa.string(), path=pa.string(), offset=pa.int64())
 """One row an input row that became (part of) a document: rows read = sources + rejects with action "rejected"."""
@@ -469,8 +477,11 @@ def check(found: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
     Raises
     ------
     SchemaError
-        If columns are missing, unknown or of another type.
+        If columns are missing (but those that came `LATER`), unknown or of another type.
     """
+    for column in LATER.get(name, ()):
+        if column not in found.schema.names:
+            found = found.append_column(schema.field(column), pa.nulls(found.num_rows, schema.field(column).type))
     if set(found.schema.names) != set(schema.names):
         missing = sorted(set(schema.names) - set(found.schema.names))
         surplus = sorted(set(found.schema.names) - set(schema.names))

@@ -32,6 +32,17 @@ def cleaned(**row):
     return batch.documents.to_pylist()[0]
 
 
+def test_handles_and_apps_have_one_spelling():
+    row = cleaned(text="a", account="17", handle="@Ann\u200b_B", app='<a href="https://a.org" rel="nofollow">App One</a>')
+    assert (row["account"], row["handle"], row["app"]) == ("17", "ann_b", "App One")
+    row = cleaned(text="a", handle="@", app="<b></b>")
+    assert (row["handle"], row["app"]) == (None, None)
+    # Two rows of one document under two handles: the same one is kept whatever their order.
+    rows = [{"text": "a", "account": "17", "handle": handle} for handle in ("bea", "ann")]
+    kept = [merge_documents([clean_documents(raw(*order))]).documents["handle"].to_pylist() for order in (rows, rows[::-1])]
+    assert kept == [["ann"], ["ann"]]
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [

@@ -318,8 +318,47 @@ def test_nested_json_is_reached(tmp_path):
         }
     ]
     row = collect(write(tmp_path, "a.jsonl", jsonl_bytes(rows)))[0][0]
-    assert (row["account"], row["post_id"], row["hashtags"], row["urls"]) == ("ann", "9", ["One"], ["https://a.org"])
-    assert (row["is_repost"], row["repost_of"]) == (True, "bob")
+    assert (row["account"], row["post_id"], row["hashtags"], row["urls"]) == ("1", "9", ["One"], ["https://a.org"])
+    assert (row["handle"], row["is_repost"], row["repost_of"]) == ("ann", True, "bob")
+
+
+def test_a_lasting_id_is_the_account_and_the_screen_name_its_handle(tmp_path):
+    rows = [
+        {"text": "a", "user_id": 7, "screen_name": "Ann", "source": '<a href="https://a.org">App <b>One</b></a>', "retweet_count": 0},
+        {"text": "b", "user_id": None, "screen_name": "Ben", "source": "Web", "retweet_count": 0},
+    ]
+    found = collect(write(tmp_path, "a.jsonl", jsonl_bytes(rows)))[0]
+    assert [(row["account"], row["handle"], row["outlet"]) for row in found] == [("7", "Ann", None), ("Ben", "Ben", None)]
+    assert [row["app"] for row in found] == ['<a href="https://a.org">App <b>One</b></a>', "Web"]
+    names = ["text", "user_id", "screen_name"]
+    assert find(names, {}) == {"text": "text", "account": "user_id", "handle": "screen_name"}
+    assert find(names, {"account": "screen_name"}) == {"text": "text", "account": "screen_name"}, "what the user names stands"
+    assert find(names, {"handle": "user_id"})["handle"] == "user_id"
+    assert find(["text", "screen_name"], {}) == {"text": "text", "account": "screen_name"}
+    assert find(["text", "account", "user_id"], {}) == {"text": "text", "account": "account"}, "account may be either"
+    assert "app" not in find(["text", "source"], {}), "the source of what is no tweet is an outlet"
+
+
+def test_handle_and_app_by_mapping(tmp_path):
+    path = write(tmp_path, "a.csv", b"text,who,called,via\na,1,@Ann,bot\n")
+    row = collect(path, mapping={"account": "who", "handle": "called", "app": "via"})[0][0]
+    assert (row["account"], row["handle"], row["app"]) == ("1", "@Ann", "bot")
+
+
+def test_the_furthest_address_of_a_short_link_is_taken(tmp_path):
+    entities = [
+        {"url": "https://t.co/a", "expanded_url": "https://bit.ly/a", "unwound_url": "https://a.org/1"},
+        {"url": "https://t.co/b", "expanded_url": "https://bit.ly/b", "unwound": {"url": "https://b.org/1"}},
+        {"url": "https://t.co/c", "expanded_url": "https://c.org/1"},
+    ]
+    rows = [
+        {"text": "x", "entities": {"urls": entities}},
+        {"text": "x", "extended_tweet": {"full_text": "long", "entities": {"urls": entities}}},
+    ]
+    found = collect(write(tmp_path, "a.jsonl", jsonl_bytes(rows)))[0]
+    assert [row["urls"] for row in found] == [["https://a.org/1", "https://b.org/1", "https://c.org/1"]] * 2
+    assert [row["text"] for row in found] == ["x", "long"]
+    assert find(["text", "urls", "expanded_urls"], {})["urls"] == "expanded_urls"
 
 
 def test_bad_and_future_dates_are_mended_and_told(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greyzone.errors import CaseError, GreyzoneError, InputError, SchemaError, StorageError
-from greyzone.records import COPIES, TABLES, check, content_id, empty, table
+from greyzone.records import COPIES, DOCUMENTS, TABLES, check, content_id, empty, table
 
 PARTS = st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=4)
 
@@ -41,6 +41,13 @@ def test_check_orders_columns_and_names_what_is_wrong():
     assert check(turned, COPIES, "copies").schema.names == COPIES.names
     with pytest.raises(SchemaError, match="similarity of type double"):
         check(empty(COPIES).set_column(3, "similarity", pa.array([], pa.float64())), COPIES, "copies")
+
+
+def test_documents_of_an_earlier_version_have_no_handles():
+    older = table([{"doc_id": "doc-a"}], DOCUMENTS).drop_columns(["handle", "app"])
+    assert check(older, DOCUMENTS, "documents").equals(table([{"doc_id": "doc-a"}], DOCUMENTS))
+    with pytest.raises(SchemaError, match=r"lacks \['text'\]"):
+        check(older.drop_columns(["text"]), DOCUMENTS, "documents")
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

@@ -98,6 +98,8 @@ def raw_batch(chunk: Chunk, source: Source) -> RawBatch:
     for name in columns.LIST_FIELDS:
         values = chunk.fields.get(name)
         found[name] = pa.nulls(rows, pa.list_(pa.string())) if values is None else columns.lists(values, name)
+    # An account that is known by its handle alone is that handle.
+    found["account"] = pc.coalesce(found["account"], found["handle"])
     flags = chunk.fields.get("is_repost")
     flagged = pa.nulls(rows, pa.bool_()) if flags is None else columns.reposts(flags)
     # A post that names what it repeats is a repost, unless its own kind says otherwise (a quote).

@@ -2,7 +2,8 @@
 
 Field names differ from one export to the next; `ALIASES` lists, in order of preference, the names that the common ones use. A name
 that is spelt exactly so wins over one that differs in case, blanks or underscores; ``--map field=column`` wins over both. A column
-that holds something else under a familiar name is kept out: `source` beside tweet columns is the posting client, not an outlet.
+that holds something else under a familiar name is kept out: `source` beside tweet columns is the posting client, not an outlet. Where a
+table has both the lasting id of an account and its screen name, the id is the `account` and the name its `handle`: names change hands.
 """
 
 from __future__ import annotations
@@ -17,24 +18,27 @@ import pyarrow.compute as pc
 
 from greyzone.errors import InputError
 
-STRING_FIELDS = ("text", "title", "lang", "account", "outlet", "platform", "post_id", "url", "repost_of", "reply_to")
+STRING_FIELDS = ("text", "title", "lang", "account", "handle", "outlet", "platform", "app", "post_id", "url", "repost_of", "reply_to")
 LIST_FIELDS = ("urls", "hashtags", "mentions")
 
 ALIASES: dict[str, tuple[str, ...]] = {
     field: tuple(names.split())
     for field, names in {
-        "text": "full_text text content body message tweet tweet_text post post_text article maintext article_text description caption",
+        "text": "extended_tweet.full_text full_text "
+        "text content body message tweet tweet_text post post_text article maintext article_text description caption",
         "title": "title headline",
         "lang": "lang language tweet_language lang_code",
         "published_at": "published_at publish_date published pub_date created_at tweet_time date_publish datetime date timestamp time "
         "created_utc posted_at",
         "account": "account screen_name user_screen_name username user_name user.screen_name user.username author.username "
         "author_id user_id userid account_id author user channel user.id_str user.id author.id author.name user.name",
+        "handle": "handle",
         "outlet": "outlet publisher source host domain newspaper source.name source_domain",
         "platform": "platform network service",
+        "app": "app client tweet_client_name source",
         "post_id": "post_id tweet_id status_id tweetid id_str message_id id",
         "url": "url link permalink post_url article_url tweet_url",
-        "urls": "urls links expanded_urls entities.urls",
+        "urls": "expanded_urls urls_expanded_url urls links extended_tweet.entities.urls entities.urls",
         "hashtags": "hashtags tags entities.hashtags",
         "mentions": "mentions user_mentions entities.user_mentions entities.mentions",
         "is_repost": "is_repost is_retweet post_type",
@@ -50,15 +54,23 @@ FIELDS = tuple(ALIASES)
 OPTIONS = ("encoding", "day_first")
 """Keys of a mapping that set how a file is read instead of naming a column."""
 
-TWEET_MARKS = frozenset({"tweet_id", "tweetid", "status_id", "screen_name", "user_screen_name", "retweet_count", "retweets", "rt_id"})
+_MARKS = (
+    "tweet_id tweetid status_id screen_name user_screen_name user.screen_name retweet_count retweets rt_id in_reply_to_status_id "
+    "edit_history_tweet_ids public_metrics.retweet_count"
+)
+TWEET_MARKS = frozenset(_MARKS.split())
 """Columns beside which `source` means the client that a post was sent from."""
+
+SCREEN_NAMES = ("screen_name", "user_screen_name", "username", "user_name", "user.screen_name", "user.username", "author.username")
+ACCOUNT_IDS = ("user_id", "userid", "user.id_str", "user.id", "author_id", "author.id", "account_id")
+"""Columns that name an account for the time being, and those that name it for good."""
 
 _REPOSTS = frozenset({"true", "t", "yes", "y", "1", "1.0", "retweet", "retweeted", "rt", "repost", "reposted", "share", "shared"})
 _REPOSTS |= frozenset({"reblog", "boost", "forward", "forwarded"})
 _NOTHING = frozenset({"", "none", "null", "nan", "na", "n/a", "<na>"})
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 _SEPARATORS = {"urls": re.compile(r"[\s;|]+|,(?=\s|https?:)"), "": re.compile(r"[\s,;|]+")}
-_LIST_KEYS = ("expanded_url", "url", "href", "text", "tag", "screen_name", "username", "name")
+_LIST_KEYS = ("unwound_url", "expanded_url", "url", "href", "text", "tag", "screen_name", "username", "name")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -107,12 +119,21 @@ def find(names: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
             if mapping[field] in known:
                 found[field] = mapping[field]
             continue
-        usable = [alias for alias in aliases if not (tweets and alias == "source")]
-        column = next((alias for alias in usable if alias in known), None)
-        column = column or next((folded[_fold(alias)] for alias in usable if _fold(alias) in folded), None)
+        usable = [alias for alias in aliases if alias != "source" or tweets == (field == "app")]
+        column = _first(usable, known, folded)
         if column is not None and column not in mapping.values():
             found[field] = column
-    return found
+    if not {"account", "handle"} & mapping.keys() and "handle" not in found:
+        lasting = _first(ACCOUNT_IDS, known, folded)
+        if lasting is not None and found.get("account") == _first(SCREEN_NAMES, known, folded) and lasting not in mapping.values():
+            found["account"], found["handle"] = lasting, found["account"]
+    return {field: found[field] for field in FIELDS if field in found}
+
+
+def _first(aliases: Sequence[str], known: set[str], folded: Mapping[str, str]) -> str | None:
+    """Return the column of the first alias that is spelt so, else of the first that differs in case, blanks or underscores."""
+    column = next((alias for alias in aliases if alias in known), None)
+    return column or next((folded[_fold(alias)] for alias in aliases if _fold(alias) in folded), None)
 
 
 def check_mapping(mapping: Mapping[str, str]) -> None:
@@ -216,6 +237,9 @@ def _items(value: object) -> list[str] | None:
     found: list[str] = []
     for item in value:
         if isinstance(item, dict):
+            # The premium interface nests what a short link finally led to.
+            unwound = item.get("unwound")
+            item = {**item, **({"unwound_url": unwound.get("url")} if isinstance(unwound, dict) else {})}
             item = next((item[key] for key in _LIST_KEYS if isinstance(item.get(key), str)), None)
         text = _text(item)
         if text:

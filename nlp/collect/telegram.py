@@ -15,7 +15,10 @@ from greyzone.collect.jsonlines import flat, gather
 from greyzone.collect.streams import BLOCK, LINE_LIMIT, TextFile
 from greyzone.errors import InputError
 
-_FIELDS = ("text", "published_at", "account", "outlet", "post_id", "urls", "hashtags", "mentions", "is_repost", "repost_of", "reply_to")
+_FIELDS = (
+    *("text", "published_at", "account", "outlet", "app", "post_id", "urls", "hashtags", "mentions"),
+    *("is_repost", "repost_of", "reply_to"),
+)
 _BLANKS = " \t\r\n"
 
 
@@ -208,6 +211,7 @@ def _row(message: Mapping[str, object], chat: Mapping[str, object]) -> dict[str,
         "published_at": published,
         "account": message.get("from_id") or message.get("from") or chat.get("name"),
         "outlet": chat.get("name"),
+        "app": message.get("via_bot"),
         "post_id": None if identity is None else f"{room}/{identity}",
         "urls": named["link"] + hrefs,
         "hashtags": named["hashtag"],
