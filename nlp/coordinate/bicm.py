@@ -210,15 +210,16 @@ def _newton_step(p: Doubles, k: Doubles, d: Doubles, n: Doubles, m: Doubles) -> 
 
 def _distinct(wanted: Ints, sizes: Ints, rng: np.random.Generator) -> Ints:
     """Draw `wanted[c]` distinct positions of every cell c, uniformly; a key is the position plus the sizes of the cells before."""
-    starts = np.cumsum(sizes) - sizes
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
     keys = np.empty(0, dtype=np.int64)
-    missing = wanted
-    while missing.any():
-        cells = np.repeat(np.arange(len(sizes)), missing)
-        fresh = starts[cells] + rng.integers(0, sizes[cells])
-        keys = np.union1d(keys, fresh)
-        found = np.bincount(np.searchsorted(np.cumsum(sizes), keys, side="right"), minlength=len(sizes))
-        missing = wanted - found
+    cells = np.repeat(np.arange(len(sizes)), wanted)
+    while len(cells):
+        drawn = np.sort(np.concatenate([keys, starts[cells] + rng.integers(0, sizes[cells])]))
+        again = np.r_[False, drawn[1:] == drawn[:-1]]
+        # What a cell drew twice is drawn anew: as if one drew in turn and put back what is there already.
+        cells = np.searchsorted(ends, drawn[again], side="right")
+        keys = drawn[~again]
     return keys
 
 

@@ -1,17 +1,19 @@
 """From pairs to groups: the network of a trace, its cores, and how often chance makes one as deep.
 
 Pairs with p <= c/(n-1) are kept: chance leaves every account c ties on average. A group is a connected component of the k-core of the kept
-pairs. Its p is (1 + B_k)/(B + 1), where B_k of the B graphs drawn from the null have a core as deep as the deepest one of the group. Where
-drawing would cost more than ``resample_budget``, p is a bound instead: the expected number of subgraphs with as many accounts and ties in
-a random graph of that tie rate, C(n,s) P(Bin(s(s-1)/2, c/(n-1)) >= ties), not below 1/(B + 1).
+pairs. Its p is (1 + B_k)/(B + 1), where B_k of the B graphs drawn from the null have a core as deep as the deepest one of the group. B
+draws tell nothing below 1/(B + 1): where none is as deep, p is the expected number of subgraphs with as many accounts and ties in a
+random graph, C(n,s) P(Bin(s(s-1)/2, r) >= ties), if that is smaller, with r the larger one of c/(n-1) and twice the rate of the draw
+with most ties. Draws stop where they would cost more than ``resample_budget`` multiplications.
 
 Groups of different traces with a Jaccard overlap of ``merge_overlap`` are one. Its p is the Cauchy combination (Liu and Xie 2020) over all
-traces that the data support; a trace that did not find it counts as p = .5, so that looking at many traces has its price.
-Benjamini-Hochberg over groups gives q.
+traces that the data support, in which every family of traces has one vote, divided among its scales; a trace that did not find the group
+counts as p = .5, so that looking at many traces and windows has its price. Benjamini-Hochberg over groups gives q.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,9 @@ from greyzone.coordinate.cores import core_groups, core_numbers
 from greyzone.coordinate.pairs import Judge, Pairs, item_weights, kept_pairs, pair_work
 from greyzone.coordinate.traces import Trace
 from greyzone.doctrine import Doctrine
+
+SMALLEST_P = 1e-6
+"""Least p that is claimed: the random graph is an idealisation, and smaller numbers would only seem to know more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,8 @@ def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> 
     n = len(trace.accounts)
     small = "_small" if n < doctrine["coordination.small_n"] else ""
     threshold = doctrine["coordination.c" + small] / max(n - 1, 1)
-    core, minimum = int(doctrine["coordination.core" + small]), int(doctrine["coordination.shared_minimum"])
+    core = int(doctrine["coordination.core" + small])
+    minimum = int(doctrine["coordination.shared_minimum"]) if trace.minimum is None else trace.minimum
     degrees = np.bincount(trace.incidence.indices, minlength=len(trace.items)).astype(np.int64)
     smallest = max(doctrine["coordination.community_accounts"], doctrine["coordination.community_share"] * n)
     chance = fit_chance(trace.incidence, smallest=smallest, rng=rng)
@@ -100,21 +106,19 @@ def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> 
     shared, light = _weighted_only(trace.incidence, weights)
     pairs = kept_pairs(shared, light, judge, minimum=minimum)
     found = core_groups(n, pairs.a, pairs.b, core)
-    draws = int(doctrine["coordination.resamples"])
     notes = [trace.note] if trace.note else []
     if chance.parts:
         notes.append(f"{len(chance.parts)} communities of taste with a null of their own")
     if chance.residual > 1e-6:
         notes.append(f"null fitted to within {chance.residual:.2g} of the degrees")
-    bound = pair_work(shared) * draws > doctrine["coordination.resample_budget"]
-    if not found:
-        p_values: list[float] = []
-    elif bound:
-        notes.append(f"p of groups by the random-graph bound: {draws} draws would exceed the budget")
-        p_values = [_bound(len(part), _ties(part, pairs), n, threshold, draws) for part, _ in found]
-    else:
-        depths = _null_depths(chance, weights, judge, minimum, draws, rng)
-        p_values = [(1 + int((depths >= depth).sum())) / (draws + 1) for _, depth in found]
+    p_values: list[float] = []
+    if found:
+        draws = int(min(doctrine["coordination.resamples"], doctrine["coordination.resample_budget"] // max(pair_work(shared), 1)))
+        if draws < doctrine["coordination.resamples"]:
+            notes.append(f"{draws} draws from the null: more would exceed the budget")
+        depths, most = _null_depths(chance, weights, judge, minimum, draws, rng)
+        rate = max(threshold, 2 * most / (n * (n - 1) / 2))
+        p_values = [_group_p(depths, depth, _expected(len(part), _ties(part, pairs), n, rate)) for part, depth in found]
     groups = tuple(TraceGroup(trace.name, trace.accounts[part], depth, p) for (part, depth), p in zip(found, p_values, strict=True))
     return Network(trace, chance, weights, pairs, threshold, core, minimum, groups, "; ".join(notes))
 
@@ -137,15 +141,17 @@ def merge_groups(networks: list[Network], doctrine: Doctrine) -> list[Group]:
     united: dict[int, list[TraceGroup]] = {}
     for index, group in enumerate(found):
         united.setdefault(root(index), []).append(group)
-    merged = [_united(parts, len(networks)) for parts in united.values()]
+    families = Counter(network.trace.family for network in networks)
+    votes = {network.trace.name: 1 / families[network.trace.family] for network in networks}
+    merged = [_united(parts, votes) for parts in united.values()]
     merged.sort(key=lambda group: (tuple(group.accounts.tolist()), group.traces))
     q_values = false_discovery(np.array([group.p for group in merged]))
     return [Group(group.accounts, group.traces, group.core, group.p, float(q)) for group, q in zip(merged, q_values, strict=True)]
 
 
-def cauchy(p_values: Doubles) -> float:
-    """Combine dependent p-values: P of the mean of tan((1/2 - p) pi) under the standard Cauchy law (Liu and Xie 2020)."""
-    return float(0.5 - np.arctan(np.mean(np.tan((0.5 - p_values) * np.pi))) / np.pi)
+def cauchy(p_values: Doubles, votes: Doubles) -> float:
+    """Combine dependent p-values: P of the weighted mean of tan((1/2 - p) pi) under the standard Cauchy law (Liu and Xie 2020)."""
+    return float(0.5 - np.arctan(np.average(np.tan((0.5 - p_values) * np.pi), weights=votes)) / np.pi)
 
 
 def false_discovery(p_values: Doubles) -> Doubles:
@@ -158,11 +164,11 @@ def false_discovery(p_values: Doubles) -> Doubles:
     return q
 
 
-def _united(parts: list[TraceGroup], traces: int) -> Group:
+def _united(parts: list[TraceGroup], votes: dict[str, float]) -> Group:
     best: dict[str, float] = {}
     for part in parts:
         best[part.trace] = min(part.p, best.get(part.trace, 1.0))
-    p = cauchy(np.array([*best.values(), *[0.5] * (traces - len(best))]))
+    p = cauchy(np.array([best.get(name, 0.5) for name in votes]), np.array(list(votes.values())))
     accounts = np.unique(np.concatenate([part.accounts for part in parts]))
     return Group(accounts, tuple(best), max(part.core for part in parts), p, p)
 
@@ -175,24 +181,32 @@ def _weighted_only(incidence: sparse.csr_array, weights: Doubles) -> tuple[spars
     return part, weights[heavy]
 
 
-def _null_depths(chance: Chance, weights: Doubles, judge: Judge, minimum: int, draws: int, rng: np.random.Generator) -> Ints:
-    """Return the depth of the deepest core in each of `draws` graphs from the null, (draws,) int64."""
+def _null_depths(chance: Chance, weights: Doubles, judge: Judge, minimum: int, draws: int, rng: np.random.Generator) -> tuple[Ints, int]:
+    """Return the depth of the deepest core in each of `draws` graphs from the null, (draws,) int64, and the most ties that one had."""
     heavy = np.flatnonzero(weights > 0)
     light = weights[heavy]
-    depths = np.zeros(draws, dtype=np.int64)
+    depths, most = np.zeros(draws, dtype=np.int64), 0
     for draw in range(draws):
         graph = chance.sample(heavy, rng)
         pairs = kept_pairs(graph, light, judge, minimum=minimum)
         depths[draw] = core_numbers(graph.shape[0], pairs.a, pairs.b).max(initial=0)
-    return depths
+        most = max(most, len(pairs.a))
+    return depths, most
+
+
+def _group_p(depths: Ints, depth: int, expected: float) -> float:
+    """Return the p of a group by the draws, and where none is as deep by what a random graph has, if that tells more."""
+    reached = int((depths >= depth).sum())
+    drawn = (1 + reached) / (len(depths) + 1)
+    return drawn if reached else min(drawn, expected)
 
 
 def _ties(part: Ints, pairs: Pairs) -> int:
     return int((np.isin(pairs.a, part) & np.isin(pairs.b, part)).sum())
 
 
-def _bound(size: int, ties: int, n: int, rate: float, draws: int) -> float:
-    """Return the expected number of subgraphs of `size` accounts with `ties` ties and more, within [1/(draws + 1), 1]."""
+def _expected(size: int, ties: int, n: int, rate: float) -> float:
+    """Return the expected number of subgraphs of `size` accounts with `ties` ties and more, within [SMALLEST_P, 1]."""
     ways = special.gammaln(n + 1) - special.gammaln(size + 1) - special.gammaln(n - size + 1)
     log_p = ways + stats.binom.logsf(ties - 1, size * (size - 1) // 2, min(rate, 1.0))
-    return float(np.clip(np.exp(min(log_p, 0.0)), 1 / (draws + 1), 1.0))
+    return float(np.clip(np.exp(min(log_p, 0.0)), SMALLEST_P, 1.0))
