@@ -44,6 +44,12 @@ MEASURES = (
         "greyzone eval update --documents 20000 --days 5",
     ),
     Forwarded(
+        "coordination",
+        "greyzone.eval.coordination.command",
+        "Measure groups of accounts: false ones on organic corpora, planted ones, a known operation against Congress, scale, odd input.",
+        "greyzone eval coordination --part null --part planted",
+    ),
+    Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",

@@ -1,0 +1,5 @@
+"""``greyzone eval coordination``: groups of accounts on invented corpora with a known truth, on real, on large and on odd input.
+
+Read in this order: `wording` (what invented accounts write), `corpora` (a corpus in which nobody coordinates), `plants` (accounts that do),
+`judging` (a found group against the truth), `planted`, `real`, `scale` and `odd` (the parts of the command), `command`.
+"""

@@ -1,0 +1,96 @@
+"""``greyzone eval coordination``: groups of accounts against truth, on invented and on real corpora, in quality, time and memory.
+
+Parts run one by one, each prints a table with what was asked beside what was measured::
+
+    greyzone eval coordination --part null --runs 200
+    greyzone eval coordination --part planted --runs 210
+    greyzone eval coordination --part ira-congress --part hoaxes --part scale --data DATA
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from greyzone.eval.coordination.odd import format_odd, measure_odd
+from greyzone.eval.coordination.planted import format_null, format_planted, measure_null, measure_planted
+from greyzone.eval.coordination.real import contests, format_contests, format_hoaxes, hoaxes
+from greyzone.eval.coordination.scale import SIZES, format_scale, measure_scale
+from greyzone.eval.encoders import data_folder, run_command
+
+Output = tuple[str, list[dict[str, object]]]
+"""The tables of a part, and its rows for JSON lines."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 0, or 2 for arguments that cannot be used."""
+    parser = argparse.ArgumentParser(prog="greyzone eval coordination", description="Measure groups of accounts against known truth.")
+    parser.add_argument("--part", action="append", choices=tuple(PARTS), help="what to measure; may be given several times (all)")
+    parser.add_argument("--runs", type=int, default=200, help="invented corpora of part null, and of each share of part planted (200)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first invented corpus (0)")
+    parser.add_argument("--data", help="folder of the data sets; GREYZONE_DATA if not given")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="tweets of part scale (100000 400000 1500000)")
+    parser.add_argument("--json", action="store_true", help="JSON lines instead of tables")
+    given = parser.parse_args(argv)
+
+    def command() -> int:
+        for part in given.part or PARTS:
+            table, rows = PARTS[part](given)
+            lines = [json.dumps({"part": part, **row}, ensure_ascii=False, default=str) for row in rows]
+            sys.stdout.write("\n".join(lines) + "\n" if given.json else f"## {part}\n\n{table}\n\n")
+            sys.stdout.flush()
+        return 0
+
+    return run_command(command)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _null(given: argparse.Namespace) -> Output:
+    runs = list(measure_null(given.runs, given.seed, _say))
+    return format_null(runs), [asdict(run) for run in runs]
+
+
+def _planted(given: argparse.Namespace) -> Output:
+    runs = list(measure_planted(given.runs, given.seed, _say))
+    return format_planted(runs), [asdict(run) for run in runs]
+
+
+def _contests(given: argparse.Namespace) -> Output:
+    found = contests(data_folder(given.data))
+    return format_contests(found), [asdict(one) for one in found]
+
+
+def _hoaxes(given: argparse.Namespace) -> Output:
+    found = hoaxes(data_folder(given.data))
+    return format_hoaxes(found), [asdict(one) for one in found]
+
+
+def _scale(given: argparse.Namespace) -> Output:
+    found = list(measure_scale(data_folder(given.data), _say, sizes=given.sizes))
+    return format_scale(found), [asdict(one) for one in found]
+
+
+def _odd(_: argparse.Namespace) -> Output:
+    found = list(measure_odd(_say))
+    return format_odd(found), [asdict(one) for one in found]
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Output]] = {
+    "null": _null,
+    "planted": _planted,
+    "ira-congress": _contests,
+    "hoaxes": _hoaxes,
+    "scale": _scale,
+    "bad-input": _odd,
+}
+"""What can be measured, in the order in which it is."""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,113 @@
+"""Part `bad-input`: corpora that are odd in one way; each has to end in a result or in one clear line, and soon.
+
+Each case is run at two sizes, so that a time that grows with the square of the rows shows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from greyzone import records
+from greyzone.coordinate import find_groups, flagged
+from greyzone.doctrine import load_doctrine
+from greyzone.errors import GreyzoneError
+from greyzone.eval.coordination.corpora import START
+from greyzone.eval.encoders import aligned
+
+SIZES = (25_000, 100_000)
+"""Documents of a case."""
+ACCOUNTS = 2_000
+"""Accounts of a case that has many, but for the item that everybody shares: there it is one a document."""
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """What came of one case: groups or a line of the error, and what the traces say of themselves."""
+
+    name: str
+    documents: int
+    seconds: float
+    result: str
+    notes: str
+
+
+def odd_cases(documents: int) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the name and the rows of each case."""
+    ordinary = [_row(number, number * 7919 % ACCOUNTS, number) for number in range(documents)]
+    yield "no documents", []
+    yield "no times", [{**row, "published_at": None, "published_precision": "unknown"} for row in ordinary]
+    yield (
+        "one account has all posts but 1,000",
+        [{**row, "account": "busy"} if number >= 1000 else row for number, row in enumerate(ordinary)],
+    )
+    shared = ["https://everybody.example/1"]
+    yield "an item shared by everybody", [{**row, "account": f"acct{number}", "urls": shared} for number, row in enumerate(ordinary)]
+    yield (
+        "an item shared by everybody, 200 accounts",
+        [{**row, "account": f"acct{number % 200}", "urls": shared} for number, row in enumerate(ordinary)],
+    )
+    yield "one account", [{**row, "account": "alone"} for row in ordinary]
+    yield "identical timestamps", [{**row, "published_at": START} for row in ordinary]
+    yield (
+        "one text, one time, all accounts",
+        [{**row, "published_at": START, "text": "the same five words here", "urls": []} for row in ordinary],
+    )
+    yield "no accounts", [{**row, "account": None} for row in ordinary]
+
+
+def measure_odd(say: Callable[[str], None], *, sizes: Sequence[int] = SIZES) -> Iterator[Odd]:
+    """Yield what came of every case at every size."""
+    from greyzone.collapse import collapse
+
+    doctrine = load_doctrine()
+    for size in sizes:
+        for name, rows in odd_cases(size):
+            documents = records.table(rows, records.DOCUMENTS)
+            copies = collapse(documents, workers=1) if rows else records.empty(records.COPIES)
+            begun = time.perf_counter()
+            try:
+                found = find_groups(documents, copies, doctrine=doctrine)
+                result = f"{found.groups.num_rows} groups, {sum(flagged(found.groups).to_pylist())} flagged"
+                notes = _notes(found.traces)
+            except GreyzoneError as error:
+                result, notes = f"error: {error}", ""
+            say(f"{name}, {size:,} documents: {result}")
+            yield Odd(name, len(rows), time.perf_counter() - begun, result, notes)
+
+
+def format_odd(found: Sequence[Odd]) -> str:
+    """Return a table of the cases."""
+    lines = [["case", "result", "documents", "seconds", "traces say"]]
+    lines += [[one.name, one.result, f"{one.documents:,}", f"{one.seconds:.1f}", one.notes] for one in found]
+    return "\n".join(aligned(lines))
+
+
+def _row(number: int, account: int, second: int) -> Row:
+    rng = np.random.default_rng([number, 5])
+    return {
+        "doc_id": f"doc-{number:07d}",
+        "text": f"remark {number} in words of nobody else at all",
+        "lang": "en",
+        "published_at": START + timedelta(seconds=second * 20),
+        "published_precision": "second",
+        "account": f"acct{account}",
+        "urls": [f"https://pages.example/{int(rng.zipf(1.3)) % 100_000}"],
+        "hashtags": [],
+        "mentions": [],
+        "is_repost": False,
+    }
+
+
+def _notes(traces: pa.Table) -> str:
+    rows = traces.select(["supported", "note"]).to_pylist()
+    supported = sum(row["supported"] for row in rows)
+    said = sorted({row["note"] for row in rows if row["note"]}, key=len)
+    return f"{supported} of {len(rows)} tested" + (f"; {said[0]}" if said else "")
