@@ -18,9 +18,11 @@ from greyzone.coordinate import find_carriers, find_groups, flagged
 from greyzone.coordinate.bicm import fit_bicm
 from greyzone.coordinate.communities import find_communities
 from greyzone.coordinate.cores import components, core_groups, core_numbers
-from greyzone.coordinate.groups import _bound, cauchy, false_discovery
+from greyzone.coordinate.fast import span, widths, windows
+from greyzone.coordinate.groups import _expected, _group_p, cauchy, false_discovery
+from greyzone.coordinate.membership import membership
 from greyzone.coordinate.pairs import Judge, item_weights, kept_pairs, pair_null
-from greyzone.coordinate.traces import build_traces, read_corpus
+from greyzone.coordinate.traces import KINDS, build_traces, read_corpus
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import SchemaError
 
@@ -142,16 +144,42 @@ def test_cores_by_hand():
 
 def test_combination_and_false_discovery_by_hand():
     # tan((.5 - .25) pi) = 1 and tan(0) = 0: mean 1/2, p = 1/2 - arctan(1/2)/pi.
-    assert cauchy(np.array([0.25, 0.5])) == pytest.approx(0.5 - math.atan(0.5) / math.pi)
-    assert cauchy(np.array([0.03])) == pytest.approx(0.03)
+    assert cauchy(np.array([0.25, 0.5]), np.ones(2)) == pytest.approx(0.5 - math.atan(0.5) / math.pi)
+    assert cauchy(np.array([0.03]), np.ones(1)) == pytest.approx(0.03)
+    # Two scales that say the same have one vote between them.
+    assert cauchy(np.array([0.25, 0.25, 0.5]), np.array([0.5, 0.5, 1.0])) == pytest.approx(0.5 - math.atan(0.5) / math.pi)
     # p * 3 / rank: .03, .045, .9; the middle one stays below the last.
     assert false_discovery(np.array([0.9, 0.01, 0.03])) == pytest.approx([0.9, 0.03, 0.045])
 
 
-def test_bound_is_the_expected_number_of_dense_subgraphs():
+def test_random_graph_tells_the_expected_number_of_dense_subgraphs():
     # Five accounts with all ten ties among 20 at rate .3: C(20,5) .3^10 = 15504 * 5.9049e-6.
-    assert _bound(5, 10, 20, 0.3, 10_000_000) == pytest.approx(15504 * 0.3**10, rel=1e-6)
-    assert _bound(5, 10, 20, 0.3, 4) == 0.2
+    assert _expected(5, 10, 20, 0.3) == pytest.approx(15504 * 0.3**10, rel=1e-6)
+    assert _expected(5, 10, 20, 0.001) == 1e-6
+
+
+def test_draws_decide_where_one_of_them_is_as_deep():
+    assert _group_p(np.array([2, 3, 5, 2]), 5, 1e-6) == 2 / 5
+    assert _group_p(np.array([2, 3, 5, 2]), 6, 1e-6) == 1e-6
+    assert _group_p(np.array([2, 3, 5, 2]), 6, 0.9) == 1 / 5
+
+
+def test_membership_by_hand():
+    # Four of five accounts are tied to three of the other four, the last to none. Shares have mean .6, variance .09 and no spread beyond
+    # the binomial one would be .06: a + b = .24 / .03 - 1 = 7, so a = 4.2, b = 2.8.
+    ties, chance, population = np.array([3, 3, 3, 3, 0]), 0.01, 100
+    found = membership(ties, chance, population)
+    law = stats.betabinom(4, 4.2, 2.8)
+    for place, count in enumerate(ties):
+        odds = 5 / 95 * law.pmf(count) / stats.binom(4, chance).pmf(count)
+        assert found[place] == pytest.approx(odds / (1 + odds))
+    assert found[0] > 0.99 > 0.05 > found[4]
+
+
+def test_an_account_with_no_more_ties_than_chance_gives_is_no_member():
+    ties = np.r_[np.full(99, 10), 2]
+    assert membership(ties, 0.05, 100)[-1] < membership(ties, 0.001, 100)[-1]
+    assert (membership(np.full(6, 5), 0.01, 1000) > 0.999).all()
 
 
 def test_communities_are_found_and_small_ones_left_alone():
@@ -359,13 +387,30 @@ def test_trace_items_by_hand():
     assert _trace(rows, "co-hashtag").items.tolist() == ["hashtags:#one #two", "hashtags:#two #one"]
     assert _trace(rows, "co-repost").items.tolist() == ["repost:p1"]
     assert "text:doc-000004" not in _trace(rows, "co-text", copies).items.tolist()
-    fast = _trace(rows, "fast")
+    fast = _trace(rows, "fast-6m")
     stamp = int(START.timestamp())
     # Minute 0 and 5 fall into one window, minute 20 opens the next one.
     assert [label for label in fast.items if "x.example" in label] == [
         f"fast:{stamp:014d}:url:https://x.example/1",
         f"fast:{stamp + 1200:014d}:url:https://x.example/1",
     ]
+
+
+def test_widths_are_named_as_people_write_them():
+    assert list(widths(DOCTRINE)) == ["fast-10s", "fast-1m", "fast-6m", "fast-36m", "fast-3.6h"]
+    assert span(2 * 86_400) == "2d"
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60)), max_size=40), st.integers(1, 20))
+def test_windows_open_as_by_hand(shares, seconds):
+    shares = sorted(shares)
+    codes, time = (np.array(column, dtype=np.int64) for column in zip(*shares, strict=True)) if shares else (np.empty(0, int),) * 2
+    naive, last, start = [], None, 0
+    for code, moment in shares:
+        if code != last or moment - start > seconds:
+            last, start = code, moment
+        naive.append(start * 1_000_000)
+    assert windows(codes, time * 1_000_000, seconds).tolist() == naive
 
 
 @pytest.mark.parametrize(
@@ -383,7 +428,7 @@ def test_too_little_is_said_and_not_guessed(rows):
     found = _find(rows)
     assert found.groups.num_rows == 0
     assert flagged(found.groups).to_pylist() == []
-    assert found.traces["trace"].to_pylist() == ["co-url", "co-text", "co-hashtag", "co-repost", "fast"]
+    assert found.traces["trace"].to_pylist() == [*KINDS, *widths(DOCTRINE)]
     assert not any(found.traces["supported"].to_pylist())
     assert all(found.traces["note"].to_pylist())
 

@@ -2,7 +2,7 @@
 
 Coordination is a statement about behaviour: it is neither a statement about intent nor about who stands behind an account. Read the
 modules in this order: `traces` (what is shared), `bicm`, `communities` and `chance` (what chance would share), `pairs`, `cores` and
-`groups` (who shares more), `explanations` (what else might account for it).
+`groups` (who shares more), `membership` (how surely an account belongs), `explanations` (what else might account for it).
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from greyzone import records
 from greyzone.coordinate.carriers import find_carriers
-from greyzone.coordinate.explanations import Evidence, Press, Row, explain, flagged, gather, read_press
+from greyzone.coordinate.explanations import Background, Evidence, Row, explain, flagged, gather
+from greyzone.coordinate.fast import bare_label
 from greyzone.coordinate.groups import Group, Network, find_network, merge_groups
+from greyzone.coordinate.membership import Membership, settle
 from greyzone.coordinate.traces import UNDATED, Corpus, Trace, build_traces, read_corpus
 from greyzone.doctrine import Doctrine
 
@@ -66,28 +68,32 @@ def groups_in_traces(corpus: Corpus, traces: list[Trace], *, doctrine: Doctrine,
         if trace.supported
     }
     merged = merge_groups(list(networks.values()), doctrine)
-    kept = [group for group in merged if group.q <= doctrine["coordination.fdr"]]
-    press = read_press(corpus) if kept else Press(frozenset(), frozenset(), frozenset())
+    settled = [settle(group, list(networks.values()), doctrine["coordination.member"]) for group in merged]
+    kept = [member for member in settled if member.group.q <= doctrine["coordination.fdr"] and len(member.group.accounts) > 1]
+    background = Background(corpus)
     found = []
-    for group in kept:
+    for membership in kept:
+        group = membership.group
         evidence = [gather(networks[name], group, corpus, doctrine) for name in group.traces]
-        found.append((_group_row(group, evidence, corpus, press, doctrine), group, evidence))
-    found.sort(key=lambda entry: (entry[0]["q"], -len(entry[1].accounts), entry[0]["group_id"]))
+        found.append((_group_row(group, evidence, background, doctrine), membership, evidence))
+    found.sort(key=lambda entry: (entry[0]["q"], -len(entry[1].group.accounts), entry[0]["group_id"]))
     return records.Coordination(
         records.table([row for row, _, _ in found], records.GROUPS),
         records.table([row for entry in found for row in _member_rows(*entry, corpus)], records.GROUP_MEMBERS),
-        _edges(networks, [(str(row["group_id"]), group) for row, group, _ in found], corpus),
+        _edges(networks, [(str(row["group_id"]), membership.group) for row, membership, _ in found], corpus),
         records.table([_trace_row(trace, networks.get(trace.name), merged, doctrine) for trace in traces], records.TRACES),
     )
 
 
-def _group_row(group: Group, evidence: list[Evidence], corpus: Corpus, press: Press, doctrine: Doctrine) -> Row:
+def _group_row(group: Group, evidence: list[Evidence], background: Background, doctrine: Doctrine) -> Row:
+    corpus = background.corpus
     names = [str(name) for name in corpus.names[group.accounts]]
     driving: dict[str, float] = {}
     for part in evidence:
         strength = part.network.weights[part.columns] * part.inside * (part.inside - 1) / 2
         for label, value in zip(part.network.trace.items[part.columns], strength, strict=True):
-            driving[str(label)] = float(value)
+            # A window of an item is one occasion of it; the item is what they share.
+            driving[bare_label(label)] = max(float(value), driving.get(bare_label(label), 0.0))
     rows = _document_rows(evidence)
     times = corpus.time[rows]
     times = times[times != UNDATED]
@@ -104,7 +110,7 @@ def _group_row(group: Group, evidence: list[Evidence], corpus: Corpus, press: Pr
         "q": group.q,
         "items": items,
         "documents": corpus.table["doc_id"].take(pa.array(rows)).to_pylist(),
-        "explanations": explain(group, evidence, corpus, press, doctrine),
+        "explanations": explain(group, evidence, background, doctrine),
     }
 
 
@@ -112,16 +118,7 @@ def _document_rows(evidence: list[Evidence]) -> np.ndarray:
     return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *(rows for part in evidence for rows in part.rows)]))
 
 
-def _member_rows(row: Row, group: Group, evidence: list[Evidence], corpus: Corpus) -> list[Row]:
-    """Give every member the largest share, over the traces, of the other members that it has a kept tie with."""
-    size = len(group.accounts)
-    ties = np.zeros(size)
-    for part in evidence:
-        pairs, accounts = part.network.pairs, part.network.trace.accounts
-        a, b = accounts[pairs.a], accounts[pairs.b]
-        within = np.isin(a, group.accounts) & np.isin(b, group.accounts)
-        ends = np.searchsorted(group.accounts, np.concatenate([a[within], b[within]]))
-        ties = np.maximum(ties, np.bincount(ends, minlength=size))
+def _member_rows(row: Row, membership: Membership, evidence: list[Evidence], corpus: Corpus) -> list[Row]:
     rows = _document_rows(evidence)
     documents = np.bincount(corpus.account[rows], minlength=len(corpus.names))
     first, last = _acted(rows, corpus)
@@ -129,13 +126,13 @@ def _member_rows(row: Row, group: Group, evidence: list[Evidence], corpus: Corpu
         {
             "group_id": row["group_id"],
             "account": str(corpus.names[account]),
-            "strength": float(ties[place] / (size - 1)),
-            "probability": float(ties[place] / (size - 1)),
+            "strength": float(membership.strength[place]),
+            "probability": float(membership.probability[place]),
             "documents": int(documents[account]),
             "first": first.get(int(account)),
             "last": last.get(int(account)),
         }
-        for place, account in enumerate(group.accounts)
+        for place, account in enumerate(membership.group.accounts)
     ]
 
 

@@ -35,6 +35,11 @@ def span(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def bare_label(label: str) -> str:
+    """Return the label of what was shared, without the window that it was shared in."""
+    return label.split(":", 2)[2] if label.startswith(f"{FAMILY}:") else label
+
+
 def windows(codes: Ints, time: Ints, seconds: float) -> Ints:
     """Return when the window of every share opened.
 

@@ -7,8 +7,9 @@ random graph, C(n,s) P(Bin(s(s-1)/2, r) >= ties), if that is smaller, with r the
 with most ties. Draws stop where they would cost more than ``resample_budget`` multiplications.
 
 Groups of different traces with a Jaccard overlap of ``merge_overlap`` are one. Its p is the Cauchy combination (Liu and Xie 2020) over all
-traces that the data support, in which every family of traces has one vote, divided among its scales; a trace that did not find the group
-counts as p = .5, so that looking at many traces and windows has its price. Benjamini-Hochberg over groups gives q.
+traces that the data support, in which every family of traces has one vote, divided among its scales. A trace that did not find the group
+counts as p = .5, so that looking at many traces and windows has its price, and one that found it with a larger p counts no worse.
+Benjamini-Hochberg over groups gives q.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def _united(parts: list[TraceGroup], votes: dict[str, float]) -> Group:
     best: dict[str, float] = {}
     for part in parts:
         best[part.trace] = min(part.p, best.get(part.trace, 1.0))
-    p = cauchy(np.array([best.get(name, 0.5) for name in votes]), np.array(list(votes.values())))
+    p = cauchy(np.array([min(best.get(name, 0.5), 0.5) for name in votes]), np.array(list(votes.values())))
     accounts = np.unique(np.concatenate([part.accounts for part in parts]))
     return Group(accounts, tuple(best), max(part.core for part in parts), p, p)
 
