@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from greyzone import records
-from greyzone.eval.coordination.wording import ACTORS, ACTS, OUTCOMES, Claim, Wording
+from greyzone.eval.coordination.wording import Wording
 from greyzone.eval.templates import Draws, invented_word
 
 Ints = npt.NDArray[np.int64]
@@ -284,7 +284,7 @@ def _everyday(world: World) -> None:
             if kind == "link":
                 item = pages.pick(taste, rng)
                 text = world.wording.told(claims[item]) if rng.random() < 0.4 else world.wording.remark()
-                text = _headline(claims[item]) if rng.random() < HEADLINE else text
+                text = claims[item].headline if rng.random() < HEADLINE else text
                 seconds = pages.born[item] + rng.lognormal(np.log(6 * HOUR), 1.6)
                 post = Post(account, seconds, text, urls=(f"{sites[item % len(sites)]}/{item}",))
             elif kind == "repost":
@@ -324,14 +324,14 @@ def _news(world: World) -> None:
     """Let something happen that those who are awake cite within minutes, in one of a few articles, a tag or words of their own."""
     rng, wording = world.rng, world.wording
     born = float(rng.uniform(0, (DAYS - 1) * DAY))
-    claims = wording.claim()
+    claim = wording.claim()
     articles = [f"https://{invented_word(Draws(rng)).lower()}.example/{int(born)}" for _ in range(int(rng.integers(1, 4)))]
     tags = (wording.tag(), wording.tag())
     reach, minutes = float(rng.uniform(0.3, 1.2)), float(rng.uniform(4, 25))
     for account in _reacting(world, reach):
         for _ in range(1 + int(rng.random() < 0.3)):
             seconds = world.awake(account, born + float(rng.exponential(minutes * MINUTE)))
-            text = _headline(claims) if rng.random() < HEADLINE else wording.told(claims)
+            text = claim.headline if rng.random() < HEADLINE else wording.told(claim)
             choice = rng.random()
             if choice < 0.6:
                 world.add(Post(account, seconds, text, urls=(articles[int(len(articles) * rng.random() ** 2)],)))
@@ -357,10 +357,6 @@ def _reacting(world: World, reach: float) -> Sequence[int]:
     """Return who reacts to a burst: by temper, and busy accounts sooner than quiet ones."""
     busy = np.sqrt(world.activity / world.activity.mean())
     return [int(account) for account in np.flatnonzero(world.rng.random(len(busy)) < np.minimum(reach * world.temper * busy, 0.95))]
-
-
-def _headline(claim: Claim) -> str:
-    return f"{claim.town}: {ACTORS[claim.actor][0]} {ACTS[claim.act][0]}, {OUTCOMES[claim.outcome][0]}"
 
 
 def _tagged(sequence: Sequence[str]) -> str:

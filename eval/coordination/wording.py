@@ -1,8 +1,10 @@
 """What invented accounts write: remarks, greetings that many write alike, and claims that can be put in many words.
 
-A claim is who did what, where, and what came of it. Each of these has several wordings and a text takes one of several orders, so that two
-texts of one claim say the same and share few words: what a paraphrase is. Every town and every name is invented. Remarks are those of the
-demo scenario (`greyzone.eval.templates`).
+A claim is who did what, where, and what came of it. Each of these has several wordings, one of them the usual one of the claim, and a text
+takes one of several orders. Two texts of one claim share as many words as the pairs that people called paraphrases in the Microsoft
+corpus do (Dolan and Brockett 2005; there the middle cosine of the default encoder is .85 and the middle overlap of words .55, here
+.84 and .48): rewordings of one claim, not other ways to see it. Every town and every name is invented. Remarks are those of
+the demo scenario (`greyzone.eval.templates`).
 """
 
 from __future__ import annotations
@@ -78,6 +80,22 @@ ORDERS = (
 )
 """Orders that a text of a claim takes."""
 
+REACTIONS = (
+    "",
+    "",
+    "",
+    "Shame on them.",
+    "Unbelievable.",
+    "Pass it on.",
+    "Who is surprised?",
+    "We deserve better.",
+    "Not a word in the papers.",
+)
+"""What may follow."""
+
+USUAL = 0.85
+"""How often a part of a claim is put in its usual words."""
+
 GREETINGS = (
     "good morning to everybody out there",
     "happy birthday to my favourite sister",
@@ -99,12 +117,23 @@ ENDINGS = ("", "", "", "!", " :)", " x")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Numbers into `ACTORS`, `ACTS` and `OUTCOMES`, and an invented town."""
+    """Numbers into `ACTORS`, `ACTS` and `OUTCOMES`, an invented town, and which wording of each part is the usual one."""
 
     actor: int
     act: int
     outcome: int
     town: str
+    usual: tuple[int, int, int]
+
+    @property
+    def headline(self) -> str:
+        """The claim as a page has it: in its usual words."""
+        actor, act, outcome = (options[number] for options, number in zip(self.parts(), self.usual, strict=True))
+        return f"{self.town}: {actor} {act}, {outcome}"
+
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """Return the wordings of who, what, and what came of it."""
+        return ACTORS[self.actor], ACTS[self.act], OUTCOMES[self.outcome]
 
 
 class Wording:
@@ -123,14 +152,19 @@ class Wording:
     def claim(self) -> Claim:
         """Return a new claim about a new town."""
         below = self._draws.below
-        return Claim(below(len(ACTORS)), below(len(ACTS)), below(len(OUTCOMES)), invented_word(self._draws))
+        usual = (below(4), below(4), below(4))
+        return Claim(below(len(ACTORS)), below(len(ACTS)), below(len(OUTCOMES)), invented_word(self._draws), usual)
 
     def told(self, claim: Claim) -> str:
         """Put the claim in words."""
-        pick = self._draws.pick
-        parts = {"actor": pick(ACTORS[claim.actor]), "act": pick(ACTS[claim.act]), "outcome": pick(OUTCOMES[claim.outcome])}
+        draws = self._draws
+        words = [
+            options[usual] if draws.unit() < USUAL else draws.pick(options)
+            for options, usual in zip(claim.parts(), claim.usual, strict=True)
+        ]
+        parts = dict(zip(("actor", "act", "outcome"), words, strict=True))
         parts |= {name.capitalize(): text[0].upper() + text[1:] for name, text in parts.items()}
-        return pick(ORDERS).format(town=claim.town, **parts)
+        return f"{draws.pick(ORDERS).format(town=claim.town, **parts)} {draws.pick(REACTIONS)}".rstrip()
 
     def remark(self) -> str:
         """Return an everyday remark of one or two sentences."""
