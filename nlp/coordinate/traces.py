@@ -6,7 +6,7 @@ Kinds (after Pacheco et al., ICWSM 2021, and Giglietto et al. 2020 for the fast 
 - co-text: the representative of exact and near copies, own posts of at least ``words_minimum`` words;
 - co-hashtag: a whole sequence of hashtags in order, own posts; single popular hashtags are organic;
 - co-repost: the reposted post, or the representative of its text where the post's id is not given;
-- fast: any of those, shared within ``fast_seconds`` of the first share of a window.
+- fast-10s and so on: any of those, shared within that time of the first share of a window (`greyzone.coordinate.fast`).
 
 An account is the `account` of a document, or its `outlet` where no account is given. Items of one account cannot show coordination, but
 they are activity: they stay in the incidence, so that a handful of accounts that share everything among many that share nothing are
@@ -16,6 +16,7 @@ before the null is fitted, so that the test stays exact for what remains; the no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,14 +26,17 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from greyzone.coordinate.bicm import Ints
+from greyzone.coordinate.fast import SECOND, widths, windows
 from greyzone.doctrine import Doctrine
 from greyzone.text import words
 
-KINDS = ("co-url", "co-text", "co-hashtag", "co-repost", "fast")
+KINDS = ("co-url", "co-text", "co-hashtag", "co-repost")
+"""Traces of content; the timed ones come after them, one a scale."""
 UNDATED = np.iinfo(np.int64).min
 """Stands for a missing time among microseconds since 1970."""
 TIMED = ("second", "minute")
-"""Precisions that allow the fast trace."""
+"""Precisions that allow timed traces; those below a minute need the first."""
+MINUTE = 60
 
 Labels = npt.NDArray[np.object_]
 Mask = npt.NDArray[np.bool_]
@@ -54,8 +58,8 @@ class Corpus:
         (accounts,) bool: most of its documents name an outlet.
     time
         (documents,) int64 microseconds since 1970 or `UNDATED`.
-    timed
-        (documents,) bool: the time is good to a minute.
+    timed, to_second
+        (documents,) bool: the time is good to a minute, to a second.
     representative
         (documents,) strings, doc_id of the text that stands for this one.
     """
@@ -66,6 +70,7 @@ class Corpus:
     is_outlet: Mask
     time: Ints
     timed: Mask
+    to_second: Mask
     representative: pa.Array
 
 
@@ -76,7 +81,7 @@ class Trace:
     Parameters
     ----------
     name
-        One of `KINDS`.
+        One of `KINDS`, or of a timed trace.
     accounts
         (n,) int64 rows of `Corpus.names`, ascending.
     items
@@ -89,6 +94,10 @@ class Trace:
         Whether the data allow a test.
     note
         What was left out, or why there is no test.
+    seconds
+        Width of the windows of a timed trace, else None.
+    minimum
+        Items that a pair must share, where that is not what the doctrine says for all.
     """
 
     name: str
@@ -100,6 +109,13 @@ class Trace:
     share_document: Ints
     supported: bool
     note: str
+    seconds: float | None = None
+    minimum: int | None = None
+
+    @property
+    def family(self) -> str:
+        """What is shared, whatever the scale: scales of one family weigh as one trace."""
+        return self.name if self.seconds is None else self.name.partition("-")[0]
 
 
 def read_corpus(documents: pa.Table, copies: pa.Table) -> Corpus:
@@ -112,14 +128,17 @@ def read_corpus(documents: pa.Table, copies: pa.Table) -> Corpus:
     total = np.maximum(np.bincount(account[known], minlength=len(labels)), 1)
     outlets = np.bincount(account[known & has_outlet], minlength=len(labels))
     time = pc.fill_null(table["published_at"].cast(pa.int64()), UNDATED).to_numpy()
-    timed = pc.fill_null(pc.is_in(table["published_precision"], value_set=pa.array(TIMED)), False).to_numpy() & (time != UNDATED)
+    precision = table["published_precision"]
+    timed, to_second = (
+        pc.fill_null(pc.is_in(precision, value_set=pa.array(good)), False).to_numpy() & (time != UNDATED) for good in (TIMED, TIMED[:1])
+    )
     place = pc.index_in(table["doc_id"], value_set=copies["doc_id"].combine_chunks())
     representative = pc.coalesce(copies["representative"].combine_chunks().take(place.combine_chunks()), table["doc_id"].combine_chunks())
-    return Corpus(table, labels, account, outlets * 2 > total, time, timed, representative)
+    return Corpus(table, labels, account, outlets * 2 > total, time, timed, to_second, representative)
 
 
 def build_traces(corpus: Corpus, doctrine: Doctrine) -> list[Trace]:
-    """Return the traces in the order of `KINDS`."""
+    """Return the traces of content in the order of `KINDS`, then the timed ones by scale."""
     repost = pc.fill_null(corpus.table["is_repost"], False).to_numpy() | pc.is_valid(_filled(corpus.table["repost_of"])).to_numpy()
     shares = {
         "co-url": _urls(corpus),
@@ -127,8 +146,17 @@ def build_traces(corpus: Corpus, doctrine: Doctrine) -> list[Trace]:
         "co-hashtag": _hashtags(corpus, repost, int(doctrine["coordination.hashtags_minimum"])),
         "co-repost": _reposts(corpus, repost),
     }
-    shares["fast"] = _fast(corpus, list(shares.values()), doctrine["coordination.fast_seconds"])
-    return [_assemble(corpus, kind, shares[kind], doctrine) for kind in KINDS]
+    # Of a document that shares several things, the repost is what it is, then its text, then what the text holds.
+    return traces_of(corpus, shares, ("co-repost", "co-text", "co-url", "co-hashtag"), doctrine)
+
+
+def traces_of(corpus: Corpus, shares: dict[str, Shares], first: Sequence[str], doctrine: Doctrine) -> list[Trace]:
+    """Return the traces of `shares` in their order, then the timed ones by scale; `first` says what a document counts for there."""
+    found = [_assemble(corpus, kind, shares[kind], doctrine) for kind in shares]
+    scales = widths(doctrine)
+    for name, timed in _fast(corpus, [shares[kind] for kind in first], scales).items():
+        found.append(_assemble(corpus, name, timed, doctrine, seconds=scales[name]))
+    return found
 
 
 Shares = tuple[Ints, pa.Array, str]
@@ -172,16 +200,15 @@ def _reposts(corpus: Corpus, repost: Mask) -> Shares:
     return rows, _prefixed("repost:", label), "no reposts in the documents"
 
 
-def _fast(corpus: Corpus, kinds: list[Shares], seconds: float) -> Shares:
-    """Give every timed document one item: its first shared repost, text, address or hashtag sequence, and the window it falls into.
+def _fast(corpus: Corpus, kinds: list[Shares], scales: dict[str, float]) -> dict[str, Shares]:
+    """Give every timed document one item, its first shared repost, text, address or hashtag sequence, and its window at each scale.
 
     A document counts once, or one copied post with an address and hashtags would look like three acts.
     """
-    urls, texts, tags, reposts = kinds
     documents = np.full(len(corpus.time), -1, dtype=np.int64)
     labels: list[pa.Array] = []
     for only_shared in (True, False):
-        for rows, label, _ in (reposts, texts, urls, tags):
+        for rows, label, _ in kinds:
             wanted = corpus.timed[rows] & (documents[rows] < 0) & (corpus.account[rows] >= 0)
             if only_shared:
                 wanted &= _is_shared(corpus, rows, label)
@@ -192,25 +219,19 @@ def _fast(corpus: Corpus, kinds: list[Shares], seconds: float) -> Shares:
     label = pa.concat_arrays(labels).take(pa.array(documents[rows]))
     codes, time = _ranks(label)[1], corpus.time[rows]
     order = np.lexsort((rows, time, codes))
-    opened = _windows(codes[order], time[order], int(seconds * 1_000_000))
-    # Zero-padded so that the windows of one item sort by time.
-    stamps = pa.array([f"fast:{start:014d}:" for start in (opened // 1_000_000).tolist()], type=pa.string())
-    reason = "no document with an account and a time good to a minute"
-    return rows[order], pc.binary_join_element_wise(stamps, label.take(pa.array(order)), ""), reason
+    rows, label, codes, time = rows[order], label.take(pa.array(order)), codes[order], time[order]
+    found = {}
+    for name, seconds in scales.items():
+        good = corpus.to_second[rows] if seconds < MINUTE else np.ones(len(rows), dtype=bool)
+        opened = windows(codes[good], time[good], seconds)
+        # Zero-padded so that the windows of one item sort by time.
+        stamp = pc.utf8_lpad(pa.array(opened // SECOND).cast(pa.string()), 14, "0")
+        items = pc.binary_join_element_wise("fast", stamp, label.filter(pa.array(good)), ":")
+        found[name] = rows[good], items, f"no document with an account and a time good to a {'second' if seconds < MINUTE else 'minute'}"
+    return found
 
 
-def _windows(codes: Ints, time: Ints, width: int) -> Ints:
-    """Return when the window of every share opened: a window takes all shares of an item up to `width` after its first one."""
-    opened = np.empty(len(codes), dtype=np.int64)
-    current, start = -1, 0
-    for index, (code, moment) in enumerate(zip(codes.tolist(), time.tolist(), strict=True)):
-        if code != current or moment - start > width:
-            current, start = code, moment
-        opened[index] = start
-    return opened
-
-
-def _assemble(corpus: Corpus, name: str, shares: Shares, doctrine: Doctrine) -> Trace:
+def _assemble(corpus: Corpus, name: str, shares: Shares, doctrine: Doctrine, *, seconds: float | None = None) -> Trace:
     rows, label, reason = shares
     notes: list[str] = []
     known = corpus.account[rows] >= 0
@@ -233,7 +254,7 @@ def _assemble(corpus: Corpus, name: str, shares: Shares, doctrine: Doctrine) -> 
     problem = _unsupported(incidence, degrees, popular, reason, doctrine)
     order = np.lexsort((rows, corpus.time[rows], codes))
     note = "; ".join([problem, *notes] if problem else notes)
-    return Trace(name, accounts, items, incidence, account[order], codes[order], rows[order], not problem, note)
+    return Trace(name, accounts, items, incidence, account[order], codes[order], rows[order], not problem, note, seconds)
 
 
 def _unsupported(incidence: sparse.csr_array, degrees: Ints, popular: Mask, reason: str, doctrine: Doctrine) -> str:
