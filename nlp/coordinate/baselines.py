@@ -272,7 +272,7 @@ def _cosines(vectors: sparse.csr_array) -> Iterator[Block]:
         a = np.repeat(np.arange(start, stop, dtype=np.int64), np.diff(product.indptr))
         b = product.indices.astype(np.int64)
         upper = a < b
-        yield a[upper], b[upper], np.round(product.data[upper], DECIMALS)
+        yield a[upper], b[upper], np.round(product.data[upper], DECIMALS).astype(np.float64)
 
 
 def _block_edges(work: npt.NDArray[np.generic]) -> list[int]:
