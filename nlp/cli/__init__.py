@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from greyzone._version import __version__
-from greyzone.cli import journey, look
+from greyzone.cli import coordination, journey, look
 from greyzone.cli.evaluate import eval_app
 from greyzone.cli.printing import note, say
 from greyzone.cli.train import train_app
@@ -27,7 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "collect": journey.collect,
     "embed": journey.embed,
     "narratives": journey.narratives,
-    "coordinate": journey.coordinate,
+    "coordinate": coordination.coordinate,
     "incidents": journey.read_incidents,
     "link": journey.link,
     "impact": journey.impact,

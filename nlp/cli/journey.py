@@ -146,15 +146,6 @@ def embed(
     print_notes(case, "embed")
 
 
-def coordinate(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
-    """Find groups of accounts whose shared behaviour chance does not explain.
-
-    Example: greyzone coordinate CASE
-    """
-    advance_case(case, changes(doctrine=doctrine), until="coordinate")
-    print_notes(case, "coordinate")
-
-
 def read_incidents(
     case: CaseArgument,
     files: Annotated[list[Path] | None, typer.Argument(help="Incident files; those of the case if not given.")] = None,
