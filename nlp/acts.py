@@ -41,7 +41,7 @@ from greyzone.engine import map_batches
 from greyzone.errors import InputError
 from greyzone.models import load_encoder
 from greyzone.models.scripts import unknown_scripts
-from greyzone.records import COPIES, LINEAGE, MEMBERS, REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
+from greyzone.records import COPIES, REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
 
 logger = logging.getLogger(__name__)
 
@@ -292,7 +292,7 @@ def do_narratives(work: Work) -> dict[str, object]:
         leaders=found.leaders,
         workers=work.workers,
     )
-    members, past, number = _past(work.case)
+    members, past, number = _past(work.case, "narratives", "members", ("doc_id", "narrative_id"), "lineage")
     traced = lineage.trace(members, result.members, update=number)
     events = pa.concat_tables([past, traced.events])
     result = lineage.renamed(result, traced.ids, lineage.parents(events))
@@ -314,15 +314,14 @@ def do_narratives(work: Work) -> dict[str, object]:
     }
 
 
-def _past(case: Case) -> tuple[pa.Table, pa.Table, int]:
-    """Return the members and the lineage that the case has from its last clustering, and the number of the one at hand."""
-    if not case.whole("narratives", "members.parquet"):
-        return empty(MEMBERS), empty(LINEAGE), 0
-    past = case.table("lineage") if case.whole("narratives", "lineage.parquet") else empty(LINEAGE)
-    noted = case.notes()["narratives"]
-    # These two columns alone: another version of greyzone may have written others beside them.
-    members = case.table("members", ["doc_id", "narrative_id"])
-    return members, past, 1 + int(noted.get("update", 0) if isinstance(noted, dict) else 0)
+def _past(case: Case, stage: str, name: str, columns: tuple[str, ...], events: str) -> tuple[pa.Table, pa.Table, int]:
+    """Return what the case has of a table and of its lineage from the last run of the stage, and the number of the run at hand."""
+    if not case.whole(stage, f"{name}.parquet"):
+        return empty(TABLES[name]), empty(TABLES[events]), 0
+    past = case.table(events) if case.whole(stage, f"{events}.parquet") else empty(TABLES[events])
+    noted = case.notes()[stage]
+    # These columns alone: another version of greyzone may have written others beside them.
+    return case.table(name, columns), past, 1 + int(noted.get("update", 0) if isinstance(noted, dict) else 0)
 
 
 def do_coordinate(work: Work) -> dict[str, object]:
@@ -334,10 +333,23 @@ def do_coordinate(work: Work) -> dict[str, object]:
         members=work.case.table("members"),
         seed=work.settings.seed,
     )
+    groups, past, number = _past(work.case, "coordinate", "groups", ("group_id", "accounts"), "group_lineage")
+    kept = coordinate.keep_ids(groups, found, doctrine=work.doctrine, update=number)
+    found = kept.coordination
+    documents, members = work.case.table("documents"), work.case.table("members")
+    tracks = coordinate.follow(found.groups, documents, members, doctrine=work.doctrine)
     for name in ("groups", "group_members", "edges", "traces"):
         work.case.write_table(name, getattr(found, name))
-    work.case.write_table("carriers", coordinate.find_carriers(found.groups, work.case.table("documents"), work.case.table("members")))
-    return {"groups": found.groups.num_rows, "flagged": int(np.sum(coordinate.flagged(found.groups).to_numpy(zero_copy_only=False)))}
+    work.case.write_table("carriers", coordinate.find_carriers(found.groups, documents, members))
+    work.case.write_table("group_windows", tracks.windows)
+    work.case.write_table("group_reuse", tracks.reuse)
+    work.case.write_table("group_lineage", pa.concat_tables([past, kept.events]))
+    return {
+        "groups": found.groups.num_rows,
+        "flagged": int(np.sum(coordinate.flagged(found.groups).to_numpy(zero_copy_only=False))),
+        "update": number,
+        "lineage": _counts(kept.events, "event"),
+    }
 
 
 def do_incidents(work: Work) -> dict[str, object]:

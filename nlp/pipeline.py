@@ -359,7 +359,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "coordinate",
         ("documents", "copies", "members"),
-        ("groups", "group_members", "carriers", "edges", "traces"),
+        ("groups", "group_members", "group_windows", "group_reuse", "group_lineage", "carriers", "edges", "traces"),
         ("doctrine", "seed"),
         acts.do_coordinate,
     ),

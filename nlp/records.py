@@ -84,7 +84,7 @@ DOCUMENTS = _schema(
 """One row a distinct document, ordered by (published_at, doc_id), undated ones last. `lang` is ISO 639-1 or "und"; `handle` is the
 screen name that the account had at the time (lower case, without @), `app` the client or service that posted."""
 
-LATER = {"documents": ("handle", "app")}
+LATER = {"documents": ("handle", "app"), "group_members": ("probability", "first", "last")}
 """Columns that a table of an earlier version lacks: they are read as null."""
 
 SOURCES = _schema(doc_id=pa.string(), collector=pa.string(), path=pa.string(), offset=pa.int64())
@@ -225,6 +225,46 @@ GROUP_MEMBERS = _schema(
 )
 """`strength` is the share of the other members that the account has a kept tie with, `probability` that it belongs to the group; it acted
 for the group from `first` to `last` (null without times) in `documents` documents."""
+
+GROUP_WINDOWS = _schema(
+    group_id=pa.string(),
+    window_start=TIME,
+    window_end=TIME,
+    accounts=pa.int64(),
+    acting=pa.int64(),
+    documents=pa.int64(),
+    evidence=pa.int64(),
+    narratives=STRINGS,
+    state=pa.string(),
+)
+"""A group in windows of equal length from its first document to the end of the corpus: `accounts` of its members posted `documents` of any kind, and
+`acting` of them `evidence` documents that show the group; `narratives` are those that they posted in, the most documents first. `state`
+is "active", "present" or "dormant" (`greyzone.coordinate.tracking`), or "undated" for the documents without a time."""
+
+GROUP_REUSE = _schema(
+    group_id=pa.string(),
+    account=pa.string(),
+    narrative_id=pa.string(),
+    first=TIME,
+    last=TIME,
+    documents=pa.int64(),
+    silent_days=pa.float64(),
+    turn=pa.int64(),
+)
+"""What accounts of a group were used for: one row a narrative, `turn` 0 for the account's first one. `silent_days` is how long the account
+had posted nothing at all when it turned to the narrative (null if it had not posted before)."""
+
+GROUP_LINEAGE = _schema(
+    update=pa.int64(),
+    event=pa.string(),
+    group_id=pa.string(),
+    other_id=pa.string(),
+    accounts_before=pa.int64(),
+    accounts_after=pa.int64(),
+    shared=pa.int64(),
+    overlap=pa.float64(),
+)
+"""What became of groups from one run of the case to the next, as `LINEAGE` for narratives, with accounts in place of documents."""
 
 CARRIERS = _schema(narrative_id=pa.string(), group_id=pa.string(), documents=pa.int64(), share=pa.float64())
 """Documents of a narrative by accounts of a group, and their share of the narrative; a null group stands for all flagged groups."""
@@ -411,6 +451,9 @@ TABLES: dict[str, pa.Schema] = {
     "lineage": LINEAGE,
     "groups": GROUPS,
     "group_members": GROUP_MEMBERS,
+    "group_windows": GROUP_WINDOWS,
+    "group_reuse": GROUP_REUSE,
+    "group_lineage": GROUP_LINEAGE,
     "carriers": CARRIERS,
     "edges": EDGES,
     "traces": TRACES,

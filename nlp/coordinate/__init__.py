@@ -2,7 +2,8 @@
 
 Coordination is a statement about behaviour: it is neither a statement about intent nor about who stands behind an account. Read the
 modules in this order: `traces` (what is shared), `bicm`, `communities` and `chance` (what chance would share), `pairs`, `cores` and
-`groups` (who shares more), `membership` (how surely an account belongs), `explanations` (what else might account for it).
+`groups` (who shares more), `membership` (how surely an account belongs), `explanations` (what else might account for it),
+`tracking` (which group is which of the last run, and when it acts or sleeps).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from greyzone.coordinate.fast import bare_label
 from greyzone.coordinate.groups import Group, Network, find_network, merge_groups
 from greyzone.coordinate.membership import Membership, settle
 from greyzone.coordinate.traces import UNDATED, Corpus, Trace, build_traces, read_corpus
+from greyzone.coordinate.tracking import Kept, Tracks, follow, keep_ids
 from greyzone.doctrine import Doctrine
 
-__all__ = ["find_carriers", "find_groups", "flagged"]
+__all__ = ["Kept", "Tracks", "find_carriers", "find_groups", "flagged", "follow", "keep_ids"]
 
 
 def find_groups(
