@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from greyzone import records
-from greyzone.coordinate import find_carriers, find_groups, flagged
+from greyzone.coordinate import find_carriers, find_groups, flagged, rhythm
 from greyzone.coordinate.bicm import fit_bicm
 from greyzone.coordinate.communities import find_communities
 from greyzone.coordinate.cores import components, core_groups, core_numbers
@@ -428,7 +428,7 @@ def test_too_little_is_said_and_not_guessed(rows):
     found = _find(rows)
     assert found.groups.num_rows == 0
     assert flagged(found.groups).to_pylist() == []
-    assert found.traces["trace"].to_pylist() == [*KINDS, *widths(DOCTRINE)]
+    assert found.traces["trace"].to_pylist() == [*KINDS, *widths(DOCTRINE), rhythm.NAME]
     assert not any(found.traces["supported"].to_pylist())
     assert all(found.traces["note"].to_pylist())
 

@@ -54,8 +54,12 @@ class Chance:
         counts = np.bincount(self.whole.account_class[accounts], minlength=self.whole.probability.shape[0])
         return np.asarray((counts @ self.whole.probability)[self.whole.item_class])
 
-    def sample(self, heavy: Ints, rng: np.random.Generator) -> sparse.csr_array:
-        """Draw the columns `heavy` of a null graph: accounts of a community from its model, all others from that of the whole."""
+    def sample(self, weights: Doubles, rng: np.random.Generator) -> tuple[sparse.csr_array, Doubles]:
+        """Draw a null graph over the items that weigh something, and their weights.
+
+        Accounts of a community come from its model, all others from that of the whole.
+        """
+        heavy = np.flatnonzero(weights > 0)
         rows, columns = [], []
         for number, model in enumerate([self.whole, *self.parts]):
             inside = np.flatnonzero(self.community == number - 1)
@@ -68,7 +72,7 @@ class Chance:
         row, column = np.concatenate(rows), np.concatenate(columns)
         found = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(self.community), len(heavy)))
         found.sort_indices()
-        return found
+        return found, weights[heavy]
 
 
 def fit_chance(incidence: sparse.csr_array, *, smallest: float, rng: np.random.Generator) -> Chance:

@@ -18,6 +18,8 @@ from greyzone.doctrine import Doctrine
 FAMILY = "fast"
 SECOND = 1_000_000
 """Microseconds."""
+MINUTE = 60
+"""Seconds."""
 
 
 def widths(doctrine: Doctrine) -> dict[str, float]:

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse, special, stats
 
+from greyzone.coordinate import rhythm
 from greyzone.coordinate.bicm import Doubles, Ints
 from greyzone.coordinate.chance import Chance, fit_chance
 from greyzone.coordinate.cores import core_groups, core_numbers
-from greyzone.coordinate.pairs import Judge, Pairs, item_weights, kept_pairs, pair_work
+from greyzone.coordinate.pairs import Judges, Pairs, item_weights, kept_pairs, pair_work
 from greyzone.coordinate.traces import Trace
 from greyzone.doctrine import Doctrine
 
@@ -58,7 +59,7 @@ class Network:
     """The kept pairs of a trace with what they were judged by."""
 
     trace: Trace
-    chance: Chance
+    chance: Chance | rhythm.Clock
     weights: Doubles
     pairs: Pairs
     threshold: float
@@ -100,9 +101,13 @@ def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> 
     core = int(doctrine["coordination.core" + small])
     minimum = int(doctrine["coordination.shared_minimum"]) if trace.minimum is None else trace.minimum
     degrees = np.bincount(trace.incidence.indices, minlength=len(trace.items)).astype(np.int64)
-    smallest = max(doctrine["coordination.community_accounts"], doctrine["coordination.community_share"] * n)
-    chance = fit_chance(trace.incidence, smallest=smallest, rng=rng)
-    weights = np.where(degrees > 1, item_weights(degrees, n), 0.0)
+    chance: Chance | rhythm.Clock
+    if trace.family == rhythm.FAMILY:
+        chance, weights = rhythm.fit_clock(trace.incidence, trace.items), np.ones(len(trace.items))
+    else:
+        smallest = max(doctrine["coordination.community_accounts"], doctrine["coordination.community_share"] * n)
+        chance = fit_chance(trace.incidence, smallest=smallest, rng=rng)
+        weights = np.where(degrees > 1, item_weights(degrees, n), 0.0)
     judge = chance.judge(weights, threshold)
     shared, light = _weighted_only(trace.incidence, weights)
     pairs = kept_pairs(shared, light, judge, minimum=minimum)
@@ -182,13 +187,13 @@ def _weighted_only(incidence: sparse.csr_array, weights: Doubles) -> tuple[spars
     return part, weights[heavy]
 
 
-def _null_depths(chance: Chance, weights: Doubles, judge: Judge, minimum: int, draws: int, rng: np.random.Generator) -> tuple[Ints, int]:
+def _null_depths(
+    chance: Chance | rhythm.Clock, weights: Doubles, judge: Judges, minimum: int, draws: int, rng: np.random.Generator
+) -> tuple[Ints, int]:
     """Return the depth of the deepest core in each of `draws` graphs from the null, (draws,) int64, and the most ties that one had."""
-    heavy = np.flatnonzero(weights > 0)
-    light = weights[heavy]
     depths, most = np.zeros(draws, dtype=np.int64), 0
     for draw in range(draws):
-        graph = chance.sample(heavy, rng)
+        graph, light = chance.sample(weights, rng)
         pairs = kept_pairs(graph, light, judge, minimum=minimum)
         depths[draw] = core_numbers(graph.shape[0], pairs.a, pairs.b).max(initial=0)
         most = max(most, len(pairs.a))

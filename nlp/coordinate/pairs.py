@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,23 @@ class PairNull:
         )
         # A little room, for the exact p decides in the end.
         return np.where(certain, self.mean, value * (1 - 1e-9))
+
+
+class Judges(Protocol):
+    """What decides which pairs to keep.
+
+    Pairs (a, b) come as rows of the accounts, (pairs,) int64, with their statistic, (pairs,) float64; `threshold` is the largest p to keep.
+    """
+
+    threshold: float
+
+    def may_pass(self, a: Ints, b: Ints, statistic: Doubles) -> npt.NDArray[np.bool_]:
+        """Return which pairs may have p <= threshold: a cheap look, (pairs,) bool."""
+        ...
+
+    def p_values(self, a: Ints, b: Ints, statistic: Doubles) -> Doubles:
+        """Return the p of each pair, (pairs,) float64."""
+        ...
 
 
 class Judge:
@@ -151,7 +169,7 @@ def pair_work(incidence: sparse.csr_array) -> int:
     return int((degrees**2).sum())
 
 
-def kept_pairs(incidence: sparse.csr_array, weights: Doubles, judge: Judge, *, minimum: int, rows: Ints | None = None) -> Pairs:
+def kept_pairs(incidence: sparse.csr_array, weights: Doubles, judge: Judges, *, minimum: int, rows: Ints | None = None) -> Pairs:
     """Return the pairs that the judge keeps and that share at least `minimum` items.
 
     Parameters

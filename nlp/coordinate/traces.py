@@ -6,7 +6,8 @@ Kinds (after Pacheco et al., ICWSM 2021, and Giglietto et al. 2020 for the fast 
 - co-text: the representative of exact and near copies, own posts of at least ``words_minimum`` words;
 - co-hashtag: a whole sequence of hashtags in order, own posts; single popular hashtags are organic;
 - co-repost: the reposted post, or the representative of its text where the post's id is not given;
-- fast-10s and so on: any of those, shared within that time of the first share of a window (`greyzone.coordinate.fast`).
+- fast-10s and so on: any of those, shared within that time of the first share of a window (`greyzone.coordinate.fast`);
+- rhythm-1m: posting in the same minutes, whatever is posted (`greyzone.coordinate.rhythm`).
 
 An account is the `account` of a document, or its `outlet` where no account is given. Items of one account cannot show coordination, but
 they are activity: they stay in the incidence, so that a handful of accounts that share everything among many that share nothing are
@@ -25,8 +26,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from greyzone.coordinate import rhythm
 from greyzone.coordinate.bicm import Ints
-from greyzone.coordinate.fast import SECOND, widths, windows
+from greyzone.coordinate.fast import MINUTE, SECOND, widths, windows
 from greyzone.doctrine import Doctrine
 from greyzone.text import words
 
@@ -36,7 +38,8 @@ UNDATED = np.iinfo(np.int64).min
 """Stands for a missing time among microseconds since 1970."""
 TIMED = ("second", "minute")
 """Precisions that allow timed traces; those below a minute need the first."""
-MINUTE = 60
+
+NO_TIMES = "no document with an account and a time good to a {}"
 
 Labels = npt.NDArray[np.object_]
 Mask = npt.NDArray[np.bool_]
@@ -59,7 +62,8 @@ class Corpus:
     time
         (documents,) int64 microseconds since 1970 or `UNDATED`.
     timed, to_second
-        (documents,) bool: the time is good to a minute, to a second.
+        (documents,) bool: the time is good to a minute, to a second. Where most times given to the second are at second 0, those are
+        good to a minute only.
     representative
         (documents,) strings, doc_id of the text that stands for this one.
     """
@@ -132,6 +136,9 @@ def read_corpus(documents: pa.Table, copies: pa.Table) -> Corpus:
     timed, to_second = (
         pc.fill_null(pc.is_in(precision, value_set=pa.array(good)), False).to_numpy() & (time != UNDATED) for good in (TIMED, TIMED[:1])
     )
+    whole = to_second & (time % (MINUTE * SECOND) == 0)
+    if 2 * whole.sum() > to_second.sum():
+        to_second &= ~whole
     place = pc.index_in(table["doc_id"], value_set=copies["doc_id"].combine_chunks())
     representative = pc.coalesce(copies["representative"].combine_chunks().take(place.combine_chunks()), table["doc_id"].combine_chunks())
     return Corpus(table, labels, account, outlets * 2 > total, time, timed, to_second, representative)
@@ -156,7 +163,9 @@ def traces_of(corpus: Corpus, shares: dict[str, Shares], first: Sequence[str], d
     scales = widths(doctrine)
     for name, timed in _fast(corpus, [shares[kind] for kind in first], scales).items():
         found.append(_assemble(corpus, name, timed, doctrine, seconds=scales[name]))
-    return found
+    posts = np.flatnonzero(corpus.timed & (corpus.account >= 0))
+    when = posts, rhythm.minutes(corpus.time[posts]), NO_TIMES.format("minute")
+    return [*found, _assemble(corpus, rhythm.NAME, when, doctrine, seconds=MINUTE)]
 
 
 Shares = tuple[Ints, pa.Array, str]
@@ -227,7 +236,7 @@ def _fast(corpus: Corpus, kinds: list[Shares], scales: dict[str, float]) -> dict
         # Zero-padded so that the windows of one item sort by time.
         stamp = pc.utf8_lpad(pa.array(opened // SECOND).cast(pa.string()), 14, "0")
         items = pc.binary_join_element_wise("fast", stamp, label.filter(pa.array(good)), ":")
-        found[name] = rows[good], items, f"no document with an account and a time good to a {'second' if seconds < MINUTE else 'minute'}"
+        found[name] = rows[good], items, NO_TIMES.format("second" if seconds < MINUTE else "minute")
     return found
 
 
