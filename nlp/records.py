@@ -237,9 +237,9 @@ GROUP_WINDOWS = _schema(
     narratives=STRINGS,
     state=pa.string(),
 )
-"""A group in windows of equal length from its first document to the end of the corpus: `accounts` of its members posted `documents` of any kind, and
-`acting` of them `evidence` documents that show the group; `narratives` are those that they posted in, the most documents first. `state`
-is "active", "present" or "dormant" (`greyzone.coordinate.tracking`), or "undated" for the documents without a time."""
+"""A group in windows of equal length from its first document to the end of the corpus: `accounts` of its members posted `documents` of
+any kind, `acting` of them the `evidence` that shows the group; `narratives` are those that they posted in, the most documents first.
+`state` is "active", "present" or "dormant" (`greyzone.coordinate.tracking`), or "undated" for the documents without a time."""
 
 GROUP_REUSE = _schema(
     group_id=pa.string(),
