@@ -225,25 +225,119 @@
   }
   ["timeline-state", "timeline-p"].forEach((id) => byId(id).addEventListener("input", timeline));
 
-  // --- coordination network ---
-  options(byId("network-trace"), [...new Set(data.network.edges.map((edge) => edge[2]))].sort().map((name) => [name, name]));
-  function network() {
-    const trace = byId("network-trace").value, only = byId("network-flagged").checked, net = data.network;
-    const visible = net.groups.map((group) => !only || group[1]);
-    const edges = net.edges.filter((edge) => (!trace || edge[2] === trace) && visible[net.nodes[edge[0]][3]]);
-    const traces = [];
-    const lines = { x: [], y: [] };
-    edges.forEach((edge) => { const a = net.nodes[edge[0]], b = net.nodes[edge[1]]; lines.x.push(a[0], b[0], null); lines.y.push(a[1], b[1], null); });
-    traces.push({ type: "scatter", mode: "lines", x: lines.x, y: lines.y, line: { color: "#b6bec8", width: 0.7 }, hoverinfo: "skip", showlegend: false });
-    net.groups.forEach((group, number) => {
-      if (!visible[number]) return;
-      const members = net.nodes.filter((node) => node[3] === number);
-      traces.push({ type: "scatter", mode: "markers", x: members.map((n) => n[0]), y: members.map((n) => n[1]), text: members.map((n) => n[2]), hovertemplate: "%{text}<extra>" + (group[1] ? "no tested alternative fits" : "an alternative fits") + "</extra>", marker: { size: 9, color: group[1] ? palette[number % palette.length] : "#ffffff", line: { color: palette[number % palette.length], width: 1.6 } }, showlegend: false });
-    });
-    Plotly.react("network-plot", traces, layout({ height: net.nodes.length ? 460 : 120, hovermode: "closest", xaxis: { visible: false }, yaxis: { visible: false, scaleanchor: "x" } }), config);
-    byId("network-count").textContent = edges.length + " pairs in " + visible.filter(Boolean).length + " groups; " + net.outside + " kept pairs belong to no group";
+  // --- coordination network: one path a trace and group, one link a group, one mark an account ---
+  const net = data.network, space = "http://www.w3.org/2000/svg";
+  const small = (value) => (value === null ? "not known" : value < 0.001 ? value.toExponential(1) : value.toPrecision(2));
+  function shape(tag, marks, parent) {
+    const made = document.createElementNS(space, tag);
+    Object.entries(marks).forEach(([name, value]) => made.setAttribute(name, value));
+    if (parent) parent.append(made);
+    return made;
   }
-  ["network-trace", "network-flagged"].forEach((id) => byId(id).addEventListener("input", network));
+  const line = (edge) => "M" + net.nodes[edge[0]].slice(0, 2).join(" ") + "L" + net.nodes[edge[1]].slice(0, 2).join(" ");
+  const tint = (number) => palette[(net.about[number][0] - 1) % palette.length];
+  const standing = (number) => (net.groups[number][1] ? "no tested alternative fits" : "explained by " + net.about[number][4].join(", "));
+  const ofGroup = (number) => "Group " + net.about[number][0] + ": " + net.about[number][1] + " accounts, p = " + small(net.about[number][2]) + ", q = " + small(net.about[number][3]) + ", " + standing(number);
+  const picked = () => new Set([...byId("network-traces").querySelectorAll("input")].filter((box) => box.checked).map((box) => box.value));
+  const pairsOf = new Map();
+  net.edges.forEach((edge) => [edge[0], edge[1]].forEach((end) => { if (!pairsOf.has(end)) pairsOf.set(end, []); pairsOf.get(end).push(edge); }));
+  net.traces.forEach((trace) => {
+    const label = element("label"), box = element("input");
+    box.type = "checkbox"; box.value = trace[0]; box.checked = true;
+    box.addEventListener("input", shown);
+    label.append(box, " " + trace[0] + " (" + trace[1] + ")");
+    byId("network-traces").append(label);
+  });
+  ["all", "none"].forEach((word) => byId("network-" + word).addEventListener("click", () => {
+    byId("network-traces").querySelectorAll("input").forEach((box) => { box.checked = word === "all"; });
+    shown();
+  }));
+  byId("network-traces").hidden = byId("network-legend").hidden = byId("network-plot").hidden = byId("network-told").hidden = !net.groups.length;
+  const drawn = { groups: [], paths: [], marks: [], near: null, chosen: null };
+
+  function network() {
+    if (!net.groups.length) { shown(); return; }
+    const reach = (side, way) => net.groups.reduce((most, g) => Math.max(most, way * g[side] + g[4]), -Infinity) + 0.9;
+    const left = -reach(2, -1), top = -reach(3, -1);
+    // A handful of small groups is not blown up to the size of the page.
+    const width = Math.max(reach(2, 1) - left, 16), height = Math.max(reach(3, 1) - top, 7), unit = Math.max(width / 1250, height / 560);
+    const box = [(left + reach(2, 1) - width) / 2, (top + reach(3, 1) - height) / 2, width, height];
+    const size = Math.max(3.2 * unit, Math.min(0.15, 6 * unit));
+    const root = shape("svg", { viewBox: box.map((value) => value.toFixed(3)).join(" "), preserveAspectRatio: "xMidYMid meet" });
+    const members = net.groups.map(() => []), counts = net.groups.map(() => 0), pairs = new Map();
+    net.nodes.forEach((node, place) => members[node[3]].push(place));
+    net.edges.forEach((edge) => {
+      const key = net.nodes[edge[0]][3] + " " + edge[2];
+      counts[net.nodes[edge[0]][3]] += 1;
+      pairs.set(key, (pairs.get(key) || "") + line(edge));
+    });
+    net.groups.forEach((group, number) => {
+      const link = shape("a", { href: "#" + group[0], "data-group": number, "aria-label": ofGroup(number), tabindex: 0 }, root);
+      drawn.groups.push(link);
+      shape("circle", { class: "ring " + (group[1] ? "flagged" : "explained"), cx: group[2], cy: group[3], r: (group[4] + Math.min(2.2 * size, 0.43)).toFixed(3) }, link);
+      // Many lines on a small circle would be a disc.
+      const faint = Math.max(0.06, Math.min(0.5, 90 / (counts[number] || 1)));
+      net.traces.forEach((trace) => {
+        const path = pairs.get(number + " " + trace[0]);
+        if (path) drawn.paths.push([shape("path", { class: "edges", d: path, stroke: tint(number), "stroke-opacity": faint.toFixed(2), "data-trace": trace[0] }, link), trace[0]]);
+      });
+      members[number].forEach((place) => {
+        const node = net.nodes[place], look = { class: "account", "data-node": place, fill: group[1] ? tint(number) : "#ffffff", stroke: tint(number) };
+        drawn.marks[place] = group[1]
+          ? shape("circle", Object.assign(look, { cx: node[0], cy: node[1], r: size.toFixed(3) }), link)
+          : shape("rect", Object.assign(look, { x: (node[0] - size).toFixed(3), y: (node[1] - size).toFixed(3), width: (2 * size).toFixed(3), height: (2 * size).toFixed(3) }), link);
+      });
+      shape("text", { x: group[2], y: group[3], dy: ".35em", style: "font-size:" + (15 * unit).toFixed(3) + "px;stroke-width:" + (4 * unit).toFixed(3) + "px" }, link).textContent = net.about[number][0];
+      link.addEventListener("focus", () => told(number, null));
+      link.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        const now = members[number].indexOf(drawn.chosen), count = members[number].length;
+        told(number, members[number][now < 0 ? (step > 0 ? 0 : count - 1) : (now + step + count) % count]);
+      });
+      link.addEventListener("click", () => open(group[0]));
+    });
+    drawn.near = shape("path", { class: "edges near", d: "" }, root);
+    root.addEventListener("pointerover", (event) => {
+      const link = event.target.closest("a");
+      if (link) told(Number(link.dataset.group), event.target.dataset.node === undefined ? null : Number(event.target.dataset.node));
+    });
+    byId("network-plot").replaceChildren(root);
+    shown();
+  }
+
+  // The row of a group is a closed <details>: an anchor alone would lead to its summary.
+  function open(id) {
+    const card = byId(id);
+    if (card && card.tagName === "DETAILS") card.open = true;
+  }
+  window.addEventListener("hashchange", () => open(decodeURIComponent(location.hash.slice(1))));
+  open(decodeURIComponent(location.hash.slice(1)));
+
+  function told(number, place) {
+    if (drawn.chosen !== null) drawn.marks[drawn.chosen].classList.remove("chosen");
+    drawn.chosen = place;
+    const chosen = picked(), own = place === null ? [] : (pairsOf.get(place) || []).filter((edge) => chosen.has(edge[2]));
+    drawn.near.setAttribute("d", own.map(line).join(""));
+    if (place === null) { byId("network-told").textContent = ofGroup(number); return; }
+    drawn.marks[place].classList.add("chosen");
+    const node = net.nodes[place], counts = new Map();
+    own.forEach((edge) => counts.set(edge[2], (counts.get(edge[2]) || 0) + 1));
+    byId("network-told").textContent = node[2] + ", belongs to its group with probability " + (node[4] === null ? "not known" : node[4].toFixed(2)) + ". " + ofGroup(number) + ". Its pairs drawn: " + ([...counts].map(([name, count]) => name + " " + count).join(", ") || "none");
+  }
+
+  function shown() {
+    const chosen = picked(), only = byId("network-flagged").checked;
+    const visible = net.groups.map((group) => !only || group[1]);
+    drawn.groups.forEach((link, number) => { link.style.display = visible[number] ? "" : "none"; });
+    drawn.paths.forEach(([path, trace]) => { path.style.display = chosen.has(trace) ? "" : "none"; });
+    if (drawn.near) { drawn.near.setAttribute("d", ""); }
+    if (drawn.chosen !== null) { drawn.marks[drawn.chosen].classList.remove("chosen"); drawn.chosen = null; }
+    const count = net.edges.filter((edge) => chosen.has(edge[2]) && visible[net.nodes[edge[0]][3]]).length;
+    byId("network-count").textContent = count + " of " + net.edges.length + " pairs in " + visible.filter(Boolean).length + " of " + net.groups.length + " groups; " + net.outside + " kept pairs belong to no group";
+  }
+  byId("network-flagged").addEventListener("input", shown);
 
   // --- impact ---
   options(byId("impact-state"), data.impact.map((entry, index) => [String(index), entry.name + (entry.last.status === "ok" ? "" : " (" + entry.last.status + ")")]));

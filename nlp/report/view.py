@@ -51,7 +51,8 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
     known = {name: tables.get(name, empty(schema)) for name, schema in TABLES.items()}
     stages = manifest.get("stages")
     notes = {name: record.get("notes", {}) for name, record in stages.items()} if isinstance(stages, dict) else {}
-    groups = [_group(row) for row in known["groups"].to_pylist()]
+    belongs = _members(known["group_members"])
+    groups = [_group(row, belongs) for row in known["groups"].to_pylist()]
     coordinated = _coordinated(known["carriers"])
     stories = tell_narratives(known["narratives"], coordinated)
     links, unlisted = _links(known, doctrine)
@@ -81,7 +82,11 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
             "links": links,
             "incidents": _incidents(known, links),
             "network": layout_network(
-                known["groups"], known["edges"], {str(group["id"]): bool(group["flagged"]) for group in groups}, pseudonym
+                known["groups"],
+                known["edges"],
+                {str(group["id"]): bool(group["flagged"]) for group in groups},
+                pseudonym,
+                known["group_members"],
             ),
             "impact": impact,
             "names": _names(known),
@@ -117,12 +122,18 @@ def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], c
     }
 
 
-def _group(row: Row) -> Row:
+def _members(rows: pa.Table) -> dict[tuple[str, str], float | None]:
+    columns = (rows[name].to_pylist() for name in ("group_id", "account", "probability"))
+    return {(group, account): rounded(probability, 2) for group, account, probability in zip(*columns, strict=True)}
+
+
+def _group(row: Row, belongs: Mapping[tuple[str, str], float | None]) -> Row:
     explanations = row["explanations"] or []
     fitting = [item["name"] for item in explanations if item["fits"]]
     return {
         "id": row["group_id"],
         "accounts": row["accounts"] or [],
+        "members": [[pseudonym(account), belongs.get((row["group_id"], account))] for account in row["accounts"] or []],
         "traces": row["traces"] or [],
         "window": [day(row["window_lo"]), day(row["window_hi"])],
         "core": row["statistic"],
