@@ -18,7 +18,9 @@ from greyzone.coordinate import find_groups, flagged
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import GreyzoneError
 from greyzone.eval.coordination.corpora import START
+from greyzone.eval.coordination.wording import Wording
 from greyzone.eval.encoders import aligned
+from greyzone.eval.templates import Draws
 
 SIZES = (25_000, 100_000)
 """Documents of a case."""
@@ -41,8 +43,9 @@ class Odd:
 
 def odd_cases(documents: int) -> Iterator[tuple[str, list[Row]]]:
     """Yield the name and the rows of each case."""
-    ordinary = [_row(number, number * 7919 % ACCOUNTS, number) for number in range(documents)]
+    ordinary = _ordinary(documents)
     yield "no documents", []
+    yield "nothing odd", ordinary
     yield "no times", [{**row, "published_at": None, "published_precision": "unknown"} for row in ordinary]
     yield (
         "one account has all posts but 1,000",
@@ -79,8 +82,9 @@ def measure_odd(say: Callable[[str], None], *, sizes: Sequence[int] = SIZES) -> 
                 notes = _notes(found.traces)
             except GreyzoneError as error:
                 result, notes = f"error: {error}", ""
-            say(f"{name}, {size:,} documents: {result}")
-            yield Odd(name, len(rows), time.perf_counter() - begun, result, notes)
+            seconds = time.perf_counter() - begun
+            say(f"{name}, {len(rows):,} documents: {result} in {seconds:.1f} s")
+            yield Odd(name, len(rows), seconds, result, notes)
 
 
 def format_odd(found: Sequence[Odd]) -> str:
@@ -90,20 +94,27 @@ def format_odd(found: Sequence[Odd]) -> str:
     return "\n".join(aligned(lines))
 
 
-def _row(number: int, account: int, second: int) -> Row:
-    rng = np.random.default_rng([number, 5])
-    return {
-        "doc_id": f"doc-{number:07d}",
-        "text": f"remark {number} in words of nobody else at all",
-        "lang": "en",
-        "published_at": START + timedelta(seconds=second * 20),
-        "published_precision": "second",
-        "account": f"acct{account}",
-        "urls": [f"https://pages.example/{int(rng.zipf(1.3)) % 100_000}"],
-        "hashtags": [],
-        "mentions": [],
-        "is_repost": False,
-    }
+def _ordinary(documents: int) -> list[Row]:
+    """Return posts of accounts that have nothing to do with each other, some pages liked by many (Zipf), one post every 20 seconds."""
+    rng = np.random.default_rng(5)
+    wording = Wording(Draws(np.random.default_rng(6)))
+    account = rng.integers(0, ACCOUNTS, documents).tolist()
+    page = (rng.zipf(1.3, documents) % 100_000).tolist()
+    return [
+        {
+            "doc_id": f"doc-{number:07d}",
+            "text": wording.remark(),
+            "lang": "en",
+            "published_at": START + timedelta(seconds=number * 20),
+            "published_precision": "second",
+            "account": f"acct{account[number]}",
+            "urls": [f"https://pages.example/{page[number]}"],
+            "hashtags": [],
+            "mentions": [],
+            "is_repost": False,
+        }
+        for number in range(documents)
+    ]
 
 
 def _notes(traces: pa.Table) -> str:
