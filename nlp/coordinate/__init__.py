@@ -17,15 +17,22 @@ from greyzone.coordinate.explanations import Background, Evidence, Row, explain,
 from greyzone.coordinate.fast import bare_label
 from greyzone.coordinate.groups import Group, Network, find_network, merge_groups
 from greyzone.coordinate.membership import Membership, settle
+from greyzone.coordinate.paraphrases import Paraphrases, find_paraphrases
 from greyzone.coordinate.traces import UNDATED, Corpus, Trace, build_traces, read_corpus
 from greyzone.coordinate.tracking import Kept, Tracks, follow, keep_ids
 from greyzone.doctrine import Doctrine
 
-__all__ = ["Kept", "Tracks", "find_carriers", "find_groups", "flagged", "follow", "keep_ids"]
+__all__ = ["Kept", "Paraphrases", "Tracks", "find_carriers", "find_groups", "find_paraphrases", "flagged", "follow", "keep_ids"]
 
 
 def find_groups(
-    documents: pa.Table, copies: pa.Table, *, doctrine: Doctrine, members: pa.Table | None = None, seed: int = 0
+    documents: pa.Table,
+    copies: pa.Table,
+    *,
+    doctrine: Doctrine,
+    members: pa.Table | None = None,
+    paraphrases: Paraphrases | None = None,
+    seed: int = 0,
 ) -> records.Coordination:
     """Find groups of accounts whose sharing the null model does not explain.
 
@@ -40,6 +47,8 @@ def find_groups(
     members
         `records.MEMBERS`; checked, not needed: groups are found over the whole corpus, since the accounts of one group may push several
         narratives.
+    paraphrases
+        Texts that reword each other (`find_paraphrases`); without them the trace of paraphrases is not supported.
     seed
         Seed of the draws from the null.
 
@@ -59,7 +68,7 @@ def find_groups(
     if members is not None:
         records.check(members, records.MEMBERS, "members")
     corpus = read_corpus(documents, copies)
-    return groups_in_traces(corpus, build_traces(corpus, doctrine), doctrine=doctrine, seed=seed)
+    return groups_in_traces(corpus, build_traces(corpus, doctrine, paraphrases=paraphrases), doctrine=doctrine, seed=seed)
 
 
 def groups_in_traces(corpus: Corpus, traces: list[Trace], *, doctrine: Doctrine, seed: int = 0) -> records.Coordination:
