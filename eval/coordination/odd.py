@@ -32,7 +32,7 @@ Row = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """What came of one case: groups or a line of the error, and what the traces say of themselves."""
+    """What came of one case: seconds of the processors, groups or a line of the error, and what the traces say of themselves."""
 
     name: str
     documents: int
@@ -54,8 +54,8 @@ def odd_cases(documents: int) -> Iterator[tuple[str, list[Row]]]:
     shared = ["https://everybody.example/1"]
     yield "an item shared by everybody", [{**row, "account": f"acct{number}", "urls": shared} for number, row in enumerate(ordinary)]
     yield (
-        "an item shared by everybody, 200 accounts",
-        [{**row, "account": f"acct{number % 200}", "urls": shared} for number, row in enumerate(ordinary)],
+        "an item shared by everybody, 200 accounts again and again",
+        [{**row, "account": str(row["account"])[:-1], "urls": shared} for row in ordinary],
     )
     yield "one account", [{**row, "account": "alone"} for row in ordinary]
     yield "identical timestamps", [{**row, "published_at": START} for row in ordinary]
@@ -75,21 +75,21 @@ def measure_odd(say: Callable[[str], None], *, sizes: Sequence[int] = SIZES) -> 
         for name, rows in odd_cases(size):
             documents = records.table(rows, records.DOCUMENTS)
             copies = collapse(documents, workers=1) if rows else records.empty(records.COPIES)
-            begun = time.perf_counter()
+            begun = time.process_time()
             try:
                 found = find_groups(documents, copies, doctrine=doctrine)
                 result = f"{found.groups.num_rows} groups, {sum(flagged(found.groups).to_pylist())} flagged"
                 notes = _notes(found.traces)
             except GreyzoneError as error:
                 result, notes = f"error: {error}", ""
-            seconds = time.perf_counter() - begun
+            seconds = time.process_time() - begun
             say(f"{name}, {len(rows):,} documents: {result} in {seconds:.1f} s")
             yield Odd(name, len(rows), seconds, result, notes)
 
 
 def format_odd(found: Sequence[Odd]) -> str:
     """Return a table of the cases."""
-    lines = [["case", "result", "documents", "seconds", "traces say"]]
+    lines = [["case", "result", "documents", "CPU seconds", "traces say"]]
     lines += [[one.name, one.result, f"{one.documents:,}", f"{one.seconds:.1f}", one.notes] for one in found]
     return "\n".join(aligned(lines))
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from greyzone.collapse import collapse
-from greyzone.coordinate import find_groups
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.eval.coordination.corpora import MAKES, Corpus, Setting, draw_setting, make_corpus
+from greyzone.eval.coordination.journey import groups_of
 from greyzone.eval.coordination.judging import NOMINAL_SLACK, Judged, Summary, Verdict, commonest, judge, summarise
 from greyzone.eval.coordination.plants import KINDS, planter
 from greyzone.eval.coordination.rules import judge_rules
@@ -110,7 +110,7 @@ def format_planted(runs: Sequence[Run]) -> str:
 def _run(corpus: Corpus, kind: str, share: float, seed: int, doctrine: Doctrine) -> Run:
     copies = collapse(corpus.documents, workers=1)
     begun = time.perf_counter()
-    found = find_groups(corpus.documents, copies, doctrine=doctrine, seed=seed)
+    found = groups_of(corpus.documents, copies, doctrine=doctrine, seed=seed)
     seconds = time.perf_counter() - begun
     rules = judge_rules(corpus.documents, copies, corpus.planted, corpus.accounts, doctrine)
     return Run(corpus.setting, kind, share, seed, judge(found, corpus.planted, corpus.accounts), rules, seconds)

@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from greyzone import records
-from greyzone.coordinate import find_groups, flagged
+from greyzone.coordinate import flagged
 from greyzone.doctrine import load_doctrine
+from greyzone.eval.coordination.journey import groups_of
 from greyzone.eval.coordination.judging import at_base_rate, auc, commonest, wilson
 from greyzone.eval.coordination.sources import (
     CONGRESS,
@@ -179,7 +180,7 @@ def _contest(
     name: str, parts: dict[str, pa.Table | Path], operation: frozenset[str], control: frozenset[str], category: dict[str, str]
 ) -> Contest:
     documents, copies = as_documents(parts)
-    found = find_groups(documents, copies, doctrine=load_doctrine())
+    found = groups_of(documents, copies, doctrine=load_doctrine())
     kept = dict(zip(found.groups["group_id"].to_pylist(), flagged(found.groups).to_pylist(), strict=True))
     score: dict[str, dict[str, float]] = {"flagged": {}, "listed": {}}
     for row in found.group_members.to_pylist():
@@ -211,7 +212,7 @@ def _hoax(folder: Path, hoax: Hoax) -> HoaxFound:
     posts = on_it & inside.to_numpy(zero_copy_only=False)
     counts = documents["account"].filter(pa.array(posts)).value_counts()
     took_part = set(counts.field("values").filter(pc.greater_equal(counts.field("counts"), HOAX_POSTS)).to_pylist())
-    found = find_groups(documents, copies, doctrine=load_doctrine())
+    found = groups_of(documents, copies, doctrine=load_doctrine())
     about = set(documents["doc_id"].filter(pa.array(on_it)).to_pylist())
     groups, members, members_flagged = [], set[str](), set[str]()
     for row, kept in zip(found.groups.to_pylist(), flagged(found.groups).to_pylist(), strict=True):

@@ -1,8 +1,9 @@
 """Part `scale`: seconds and memory of finding groups in 100,000, 400,000 and all 1.58 million tweets of the IRA set.
 
-Accounts are taken whole, by a digest of their name, so that a larger corpus has more accounts that are as busy: pairs of accounts then grow
-with the square of their number, which is harder than a longer time would be. Documents and copies are made first; each size then has a
-process of its own that reads both, finds groups, and tells its seconds and its peak of memory (the tables included).
+Accounts are taken whole, by a digest of their name, so that a larger corpus has more accounts that are as busy: pairs of accounts then
+grow with the square of their number, which is harder than a longer time would be. Documents, copies and embeddings are made first, as
+other stages of a case make them; each size then has a process of its own that reads them, finds paraphrases and groups, and tells the
+seconds of that and its peak of memory, tables and embeddings included.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from greyzone.errors import InputError
+from greyzone.eval.coordination.journey import embed_texts
 from greyzone.eval.coordination.sources import IRA, as_documents, need
 from greyzone.eval.encoders import aligned
 
@@ -42,6 +44,7 @@ class Size:
     pairs: int
     kept: int
     seconds: float
+    of_paraphrases: float
     bytes: int
     traces: dict[str, str]
 
@@ -61,7 +64,10 @@ def measure_scale(folder: Path, say: Callable[[str], None], *, sizes: Sequence[i
             documents, copies = as_documents({IRA: sample_accounts(pq.read_table(folder / IRA), "author_id", size)})
             pq.write_table(documents, Path(temporary) / "documents.parquet")
             pq.write_table(copies, Path(temporary) / "copies.parquet")
-            del documents, copies
+            ids, rows = embed_texts(documents, copies)
+            np.save(Path(temporary) / "rows.npy", rows)
+            pq.write_table(pa.table({"doc_id": ids}), Path(temporary) / "ids.parquet")
+            del documents, copies, ids, rows
             say(f"{size:,} tweets: groups")
             yield _child(size, Path(temporary))
 
@@ -96,7 +102,8 @@ def format_scale(found: Sequence[Size]) -> str:
         power = "-"
         if before is not None:
             power = f"{np.log(one.seconds / before.seconds) / np.log(one.documents / before.documents):.2f}"
-        cells = [f"{one.asked:,}", f"{one.documents:,}", f"{one.accounts:,}", f"{one.seconds:.1f}", f"{one.bytes / (1 << 30):.2f}"]
+        cells = [f"{one.asked:,}", f"{one.documents:,}", f"{one.accounts:,}", f"{one.seconds:.1f}", f"{one.of_paraphrases:.1f}"]
+        cells.append(f"{one.bytes / (1 << 30):.2f}")
         asked = f"<= {ASKED_SECONDS} s, {ASKED_BYTES >> 30} GiB" if one.asked == SIZES[-1] else ""
         lines.append([*cells, f"{one.pairs:,}", f"{one.kept:,}", str(one.groups), str(one.flagged), power, asked])
         before = one
@@ -118,14 +125,20 @@ def _child(asked: int, folder: Path) -> Size:
 def main() -> int:
     """Find groups in the tables of a folder; the last line of stdout is a `Size`."""
     asked, folder = int(sys.argv[1]), Path(sys.argv[2])
-    from greyzone.coordinate import find_groups, flagged
+    from greyzone.coordinate import find_groups, find_paraphrases, flagged
     from greyzone.doctrine import load_doctrine
     from greyzone.eval.footprint import peak_bytes
 
     documents, copies = (pq.read_table(folder / f"{name}.parquet") for name in ("documents", "copies"))
     accounts = pc.count_distinct(documents["account"]).as_py()
+    ids = pq.read_table(folder / "ids.parquet")["doc_id"].to_pylist()
+    rows_of_texts = np.load(folder / "rows.npy")
+    doctrine = load_doctrine()
     begun = time.perf_counter()
-    found = find_groups(documents, copies, doctrine=load_doctrine())
+    paraphrases = find_paraphrases(documents, copies, ids, rows_of_texts, doctrine=doctrine)
+    reworded = time.perf_counter() - begun
+    del ids, rows_of_texts
+    found = find_groups(documents, copies, doctrine=doctrine, paraphrases=paraphrases)
     seconds = time.perf_counter() - begun
     rows = found.traces.to_pylist()
     traces = {
@@ -141,6 +154,7 @@ def main() -> int:
         sum(row["pairs_tested"] for row in rows),
         sum(row["pairs_kept"] for row in rows),
         seconds,
+        reworded,
         peak_bytes(),
         traces,
     )
