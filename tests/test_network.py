@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import os
 import shutil
@@ -18,8 +19,9 @@ from greyzone.cli import app
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.graphml import NAMESPACE, renamed_edges, write_graphml
-from greyzone.records import EDGES, GROUP_MEMBERS, GROUPS, TRACES, table
+from greyzone.records import EDGES, GROUP_MEMBERS, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TRACES, table
 from greyzone.report import render
+from greyzone.report.activity import group_activity, group_reuse
 from greyzone.report.network import layout_network
 from greyzone.words import pseudonym
 
@@ -192,6 +194,58 @@ def test_layout_tells_number_chance_and_membership():
     assert found["traces"] == [["co-url", 21 + 15 + 10], ["fast-10s", 21 + 15 + 10]]
     assert found["outside"] == 1
     assert [node[2:] for node in found["nodes"][:2]] == [[pseudonym("acc 2-0"), 0, 0.9], [pseudonym("acc 2-1"), 0, 0.91]]
+
+
+def at(day):
+    return dt.datetime(2024, 3, day, tzinfo=dt.UTC)
+
+
+def test_windows_of_one_state_are_one_line_and_the_rest_is_counted():
+    states = ["active", "active", "dormant"] + ["active", "present"] * 6
+    rows = [
+        {"group_id": "g", "window_start": at(1 + n), "window_end": at(2 + n), "acting": n, "evidence": 2, "state": state}
+        for n, state in enumerate(states)
+    ]
+    found = group_activity(table(rows[::-1], GROUP_WINDOWS))["g"]
+    assert found["shown"][:2] == [["active", "2024-03-01", "2024-03-03", 2, 1, 4], ["dormant", "2024-03-03", "2024-03-04", 1, 2, 2]]
+    assert (len(found["shown"]), found["of"]) == (12, 14)
+
+
+def test_reuse_is_told_by_narrative():
+    rows = [
+        {
+            "group_id": "g",
+            "account": account,
+            "narrative_id": narrative,
+            "first": at(first),
+            "last": at(9),
+            "documents": 2,
+            "silent_days": silent,
+        }
+        for account, narrative, first, silent in [("a", "n1", 3, None), ("b", "n1", 2, 4.0), ("c", "n1", 5, 7.0), ("a", "n2", 1, None)]
+    ]
+    found = group_reuse(table(rows, GROUP_REUSE), {"n1": "The harbour"})["g"]
+    assert found == {
+        "shown": [["The harbour", 3, 6, "2024-03-02", "2024-03-09", 5.5], ["n2", 1, 2, "2024-03-01", "2024-03-09", None]],
+        "of": 2,
+    }
+
+
+def test_the_row_of_a_group_tells_its_course():
+    tables = network(1) | {
+        "group_windows": table(
+            [{"group_id": "grp-00", "window_start": at(1), "window_end": at(2), "acting": 5, "evidence": 9, "state": "active"}],
+            GROUP_WINDOWS,
+        ),
+        "group_reuse": table(
+            [{"group_id": "grp-00", "account": "acc 0-0", "narrative_id": "<b>", "first": at(3), "last": at(4), "documents": 2}],
+            GROUP_REUSE,
+        ),
+    }
+    text = render(tables, {}, doctrine=load_doctrine())
+    assert "<td>active</td><td>2024-03-01</td><td>2024-03-02</td>" in text
+    assert '<td dir="auto">&lt;b&gt;</td><td class="number">1</td>' in text
+    assert "acc 0-0" not in text
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from greyzone.doctrine import Doctrine
 from greyzone.places import state_name
 from greyzone.records import LINK_TYPES, LLRS, TABLES, empty
 from greyzone.report import provenance
+from greyzone.report.activity import group_activity, group_reuse
 from greyzone.report.narratives import tell_narratives
 from greyzone.report.network import layout_network
 from greyzone.report.parts import Row, day, rounded, shorten
@@ -55,6 +56,8 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
     groups = [_group(row, belongs) for row in known["groups"].to_pylist()]
     coordinated = _coordinated(known["carriers"])
     stories = tell_narratives(known["narratives"], coordinated)
+    labels = {str(story["id"]): str(story["label"]) for story in stories}
+    active, used = group_activity(known["group_windows"]), group_reuse(known["group_reuse"], labels)
     links, unlisted = _links(known, doctrine)
     linked = {link["narrative"] for link in links}
     for story in stories:
@@ -64,7 +67,9 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
     cited = provenance.cited(stories, links, groups, campaigns)
     return {
         "facts": _facts(known, groups, links, campaigns, doctrine),
-        "groups": [group | {"accounts": [pseudonym(account) for account in group["accounts"]]} for group in groups],
+        "groups": [
+            group | {"accounts": [pseudonym(account) for account in group["accounts"]]} | _course(group, active, used) for group in groups
+        ],
         "campaigns": campaigns,
         "documents": provenance.documents(known, cited),
         "reports": provenance.reports(known, cited),
@@ -146,6 +151,11 @@ def _group(row: Row, belongs: Mapping[tuple[str, str], float | None]) -> Row:
         "fitting": fitting,
         "flagged": not fitting,
     }
+
+
+def _course(group: Row, active: Mapping[str, Row], used: Mapping[str, Row]) -> Row:
+    nothing: Row = {"shown": [], "of": 0}
+    return {"activity": active.get(group["id"], nothing), "reuse": used.get(group["id"], nothing)}
 
 
 def _coordinated(carriers: pa.Table) -> dict[str, float]:
