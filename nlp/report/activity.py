@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,7 +26,7 @@ def group_activity(windows: pa.Table) -> dict[str, Row]:
     windows
         `records.GROUP_WINDOWS`.
     """
-    lines: dict[str, list[list[object]]] = {}
+    lines: dict[str, list[list[Any]]] = {}
     for row in windows.sort_by([("group_id", "ascending"), ("window_start", "ascending")]).to_pylist():
         own = lines.setdefault(row["group_id"], [])
         if own and own[-1][0] == row["state"]:
