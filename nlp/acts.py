@@ -326,17 +326,16 @@ def _past(case: Case, stage: str, name: str, columns: tuple[str, ...], events: s
 
 def do_coordinate(work: Work) -> dict[str, object]:
     """Find groups of accounts."""
+    documents, copies, members = (work.case.table(name) for name in ("documents", "copies", "members"))
+    paraphrases = coordinate.find_paraphrases(
+        documents, copies, *work.case.vectors("embeddings"), doctrine=work.doctrine, device=work.settings.device
+    )
     found = coordinate.find_groups(
-        work.case.table("documents"),
-        work.case.table("copies"),
-        doctrine=work.doctrine,
-        members=work.case.table("members"),
-        seed=work.settings.seed,
+        documents, copies, doctrine=work.doctrine, members=members, paraphrases=paraphrases, seed=work.settings.seed
     )
     groups, past, number = _past(work.case, "coordinate", "groups", ("group_id", "accounts"), "group_lineage")
     kept = coordinate.keep_ids(groups, found, doctrine=work.doctrine, update=number)
     found = kept.coordination
-    documents, members = work.case.table("documents"), work.case.table("members")
     tracks = coordinate.follow(found.groups, documents, members, doctrine=work.doctrine)
     for name in ("groups", "group_members", "edges", "traces"):
         work.case.write_table(name, getattr(found, name))
@@ -347,6 +346,7 @@ def do_coordinate(work: Work) -> dict[str, object]:
     return {
         "groups": found.groups.num_rows,
         "flagged": int(np.sum(coordinate.flagged(found.groups).to_numpy(zero_copy_only=False))),
+        "paraphrases": paraphrases.note,
         "update": number,
         "lineage": _counts(kept.events, "event"),
     }

@@ -358,7 +358,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "coordinate",
-        ("documents", "copies", "members"),
+        ("documents", "copies", "embeddings", "members"),
         ("groups", "group_members", "group_windows", "group_reuse", "group_lineage", "carriers", "edges", "traces"),
         ("doctrine", "seed"),
         acts.do_coordinate,

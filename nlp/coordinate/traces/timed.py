@@ -1,7 +1,7 @@
 """Timed traces: what is shared soon after it was first shared, at several scales, and the minutes in which accounts post.
 
-`greyzone.coordinate.fast` has the windows, `greyzone.coordinate.rhythm` what is asked of the minutes. In a window a document counts once, by
-the first thing that it shares with another account, or one copied post with an address and hashtags would look like three acts.
+`greyzone.coordinate.fast` has the windows, `greyzone.coordinate.rhythm` what is asked of the minutes. In a window a document counts once,
+by the first thing that it shares with another account, or one copied post with an address and hashtags would look like three acts.
 """
 
 from __future__ import annotations
