@@ -118,7 +118,9 @@ def _ordinary(documents: int) -> list[Row]:
 
 
 def _notes(traces: pa.Table) -> str:
-    rows = traces.select(["supported", "note"]).to_pylist()
-    supported = sum(row["supported"] for row in rows)
-    said = sorted({row["note"] for row in rows if row["note"]}, key=len)
-    return f"{supported} of {len(rows)} tested" + (f"; {said[0]}" if said else "")
+    """Return how many traces were tested, and what the trace of addresses and the narrowest timed one say."""
+    rows = {row["trace"]: row for row in traces.to_pylist()}
+    supported = sum(row["supported"] for row in rows.values())
+    timed = next((name for name in rows if name.startswith("fast")), "")
+    said = [f"{name}: {rows[name]['note']}" for name in ("co-url", timed) if name in rows and rows[name]["note"]]
+    return "; ".join([f"{supported} of {len(rows)} tested", *said])

@@ -117,7 +117,7 @@ def _run(corpus: Corpus, kind: str, share: float, seed: int, doctrine: Doctrine)
 
 
 def _tell(say: Callable[[str], None], what: str, number: int, runs: int) -> None:
-    if (number + 1) % 50 == 0 or number + 1 == runs:
+    if (number + 1) % 20 == 0 or number + 1 == runs:
         say(f"{what}: {number + 1} of {runs} corpora")
 
 
