@@ -312,6 +312,24 @@ def test_people_of_one_office_meet_by_their_hours_alone():
     assert told["statistic"] < 0.05
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_minutes_are_compared_over_all_posts_of_a_day(together):
+    rng = np.random.default_rng(6)
+    rows = _crowd()
+    for day in range(40):
+        for post in range(3):
+            minute = 60 * post + int(rng.integers(60))
+            for member in range(12):
+                own = minute if together else 60 * post + int(rng.integers(60))
+                rows.append(_document(len(rows), f"clerk{member:02d}", START + timedelta(days=float(day), hours=9, minutes=own)))
+    told = _explained(rows, "clerk", "rhythm-1m")
+    assert told["shared time zone"]["fits"] is not together
+    # Nothing is shared but minutes: what they say is their own.
+    assert told["party or institution discipline"]["statistic"] == 1.0
+    assert not told["press echo"]["fits"]
+    assert not told["single feed or app"]["fits"]
+
+
 def test_a_group_that_shares_content_is_no_matter_of_hours():
     told = _explained(_pushed(_crowd()), "user", "co-url")["shared time zone"]
     assert told["statistic"] is None

@@ -50,7 +50,7 @@ def discipline(group: Group, items: Items, background: Background, doctrine: Doc
     account, time = corpus.account[each], corpus.time[each]
     pairs = np.unique(np.stack([code, account], axis=1), axis=0)
     speakers = np.bincount(pairs[:, 0])
-    common = np.union1d(each[speakers[code] > 1], items.documents)
+    common = np.union1d(each[speakers[code] > 1], items.document[items.content[items.document_item]])
     posted = np.bincount(corpus.account[posts], minlength=len(corpus.names))[group.accounts]
     repeated = np.bincount(corpus.account[common], minlength=len(corpus.names))[group.accounts]
     own = float(np.median(1 - repeated / posted))

@@ -91,7 +91,7 @@ def _press_echo(items: Items, press: Press, group: Group, limits: dict[str, floa
     public = (items.public_before >= limits["outside_ratio"] * items.members_before) & (items.public_before > 0)
     hurried = items.together >= limits["together_share"]
     known, rush = f"{int(public.sum())} known to as many others before", f"{int(hurried.sum())} shared in a rush"
-    return (printed | public) & ~hurried, f"{int(printed.sum())} published by outlets, {known}, {rush}"
+    return (printed | public) & items.content & ~hurried, f"{int(printed.sum())} published by outlets, {known}, {rush}"
 
 
 def _publishers(label: str, press: Press) -> frozenset[int]:
@@ -114,11 +114,12 @@ def _feed_or_app(items: Items, background: Background, limits: dict[str, float])
     """
     hurried = items.together >= limits["together_share"]
     covered, notes = np.zeros(len(items.labels), dtype=bool), []
-    needed = limits["source_share"] * max(len(items.labels), 1)
+    needed = limits["source_share"] * max(int(items.content.sum()), 1)
     for source, mask in (_commonest_host(items, background), _commonest_leader(items)):
-        if mask.sum() >= needed:
-            covered |= mask & ~hurried
-            notes.append(f"{int(mask.sum())} {source}, {int((mask & hurried).sum())} of them in a rush")
+        said = mask & items.content
+        if said.sum() >= needed:
+            covered |= said & ~hurried
+            notes.append(f"{int(said.sum())} {source}, {int((said & hurried).sum())} of them in a rush")
     app, note = _app(items, background, limits["source_share"])
     return covered | app, "; ".join([*(notes or ["no site and no first account of nearly all"]), note])
 

@@ -21,6 +21,8 @@ MINUTE = 60_000_000
 """Microseconds."""
 WINDOWED = "fast:"
 """How the label of an item begins that is an item of another trace in one window."""
+MINUTES = "rhythm:"
+"""How the label of an item begins that is a moment and nothing that is shared."""
 TIMED = ("fast", "rhythm")
 """How names of traces begin that are about time."""
 
@@ -53,6 +55,8 @@ class Items:
         (m,) int64: item, member and microseconds of each member's first dated share, ordered by item and time.
     public
         (accounts,) bool: accounts that are in no core of these traces.
+    content
+        (items,) bool: something that is shared, and not a minute in which they post.
     """
 
     labels: Labels
@@ -70,6 +74,7 @@ class Items:
     first_account: Ints
     first_time: Ints
     public: Mask
+    content: Mask
 
     @property
     def documents(self) -> Ints:
@@ -130,6 +135,7 @@ def read_items(group: Group, evidence: list[Evidence], background: Background, d
         first_account=who[mine],
         first_time=when[mine],
         public=public,
+        content=np.array([not str(label).startswith(MINUTES) for label in labels], dtype=bool),
     )
 
 
