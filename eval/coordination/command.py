@@ -17,6 +17,7 @@ from dataclasses import asdict
 
 from greyzone.eval.coordination.odd import format_odd, measure_odd
 from greyzone.eval.coordination.planted import SHARES, format_null, format_planted, measure_null, measure_planted
+from greyzone.eval.coordination.plants import KINDS
 from greyzone.eval.coordination.real import contests, format_contests, format_hoaxes, hoaxes
 from greyzone.eval.coordination.scale import SIZES, format_scale, measure_scale
 from greyzone.eval.encoders import data_folder, run_command
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=200, help="invented corpora of part null, and of each share of part planted (200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first invented corpus (0)")
     parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES), help="planted accounts of all, part planted (.01 .05 .2)")
+    parser.add_argument("--kinds", nargs="+", choices=tuple(KINDS), default=list(KINDS), help="what is planted, in turns (all)")
     parser.add_argument("--data", help="folder of the data sets; GREYZONE_DATA if not given")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="tweets of part scale (100000 400000 1500000)")
     parser.add_argument("--json", action="store_true", help="JSON lines instead of tables")
@@ -58,7 +60,7 @@ def _null(given: argparse.Namespace) -> Output:
 
 
 def _planted(given: argparse.Namespace) -> Output:
-    runs = list(measure_planted(given.runs, given.seed, _say, shares=given.shares))
+    runs = list(measure_planted(given.runs, given.seed, _say, shares=given.shares, kinds=given.kinds))
     return format_planted(runs), [asdict(run) for run in runs]
 
 

@@ -54,10 +54,11 @@ def measure_null(runs: int, seed: int, say: Callable[[str], None]) -> Iterator[R
         _tell(say, "null", number, runs)
 
 
-def measure_planted(runs: int, seed: int, say: Callable[[str], None], *, shares: Sequence[float] = SHARES) -> Iterator[Run]:
+def measure_planted(
+    runs: int, seed: int, say: Callable[[str], None], *, shares: Sequence[float] = SHARES, kinds: Sequence[str] = tuple(KINDS)
+) -> Iterator[Run]:
     """Yield `runs` corpora for each share; kinds take turns, and each kind meets every make of taste."""
     doctrine = load_doctrine()
-    kinds = tuple(KINDS)
     for share in shares:
         for number in range(runs):
             kind = kinds[number % len(kinds)]
