@@ -112,6 +112,15 @@ def test_every_kind_is_a_trace_and_a_post_is_one_act(rows):
     assert {document for group in found.groups.to_pylist() for document in group["documents"]} <= set(posts)
 
 
+def test_alternatives_about_times_and_hashtags_can_be_tested(rows):
+    found = find_groups_in_shares(as_table(rows, kinds=["hashtag"] * len(rows)), doctrine=DOCTRINE)
+    (group,) = found.groups.to_pylist()
+    told = {item["name"]: item for item in group["explanations"]}
+    assert "act together in the median" in told["party or institution discipline"]["note"]
+    # Members share nothing but the twelve items of the group, and all of them within seconds.
+    assert told["party or institution discipline"]["statistic"] == 0.0
+
+
 def test_posts_of_one_name_by_two_accounts_stay_two():
     rows = [(account, f"i{item}", START + item) for account in ("x", "y", "z", "w", "v") for item in range(6)]
     posts = [f"p{place % 6}" for place in range(len(rows))]

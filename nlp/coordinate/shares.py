@@ -217,10 +217,21 @@ def _corpus(rows: pa.Table) -> tuple[Corpus, Ints]:
     chosen = rows.take(pa.array(first))
     known = {"doc_id": encoded.dictionary, "account": chosen["account"], "published_at": chosen["time"]}
     known["published_precision"] = chosen["precision"]
+    # The alternative explanations ask what a post says: its items, and its hashtags among them.
+    known["urls"] = _lists(codes, _labels(rows), len(first))
+    tags = pc.starts_with(rows["kind"].combine_chunks(), "hashtag")
+    known["hashtags"] = _lists(codes[tags.to_numpy(zero_copy_only=False)], rows["item"].combine_chunks().filter(tags), len(first))
     columns = [known.get(field.name, pa.nulls(len(first), field.type)) for field in records.DOCUMENTS]
     corpus = read_corpus(pa.table(columns, schema=records.DOCUMENTS), records.empty(records.COPIES))
     place = pc.index_in(encoded.dictionary, value_set=corpus.table["doc_id"].combine_chunks()).to_numpy()
     return corpus, place.astype(np.int64)[codes]
+
+
+def _lists(owner: Ints, values: pa.Array, count: int) -> pa.Array:
+    """Return the values of each of `count` owners as lists, in the order that they have."""
+    order = np.argsort(owner, kind="stable")
+    offsets = np.searchsorted(owner[order], np.arange(count + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values.take(pa.array(order)))
 
 
 def _traces(rows: pa.Table, corpus: Corpus, row: Ints, doctrine: Doctrine) -> list[Trace]:
