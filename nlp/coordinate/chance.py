@@ -1,8 +1,12 @@
 """What chance would do, in the whole population and within every community of taste.
 
 A pair of one community must beat both nulls: its p is the larger one of the p under the model of the whole population and the p under the
-model of its community, where items have the popularity they have there. Null graphs are drawn community by community, so that the
-cores that a shared taste alone makes are in the distribution that a group is compared with.
+model of its community, where items have the popularity they have there. A taste is a tendency: an item that more than ``community_most``
+of a community's sharing accounts share is beyond what taste tells, or a large group would be its own excuse. Such items keep the
+probabilities of the whole population in the community's null too.
+
+Null graphs are drawn community by community, so that the cores that a shared taste alone makes are in the distribution that a group is
+compared with.
 """
 
 from __future__ import annotations
@@ -10,11 +14,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from greyzone.coordinate.bicm import Bicm, Doubles, Ints, fit_bicm, sample_bicm
 from greyzone.coordinate.communities import find_communities
-from greyzone.coordinate.pairs import Judge, pair_null
+from greyzone.coordinate.pairs import Judge, PairNull, pair_null
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The null of one community.
+
+    Parameters
+    ----------
+    accounts
+        (s,) int64 rows of the incidence, ascending.
+    model
+        Over these accounts, without the items that most of them share.
+    most
+        (m,) bool, the items that most of them share.
+    """
+
+    accounts: Ints
+    model: Bicm
+    most: npt.NDArray[np.bool_]
+
+    def pair_null(self, whole: Bicm, weights: Doubles) -> PairNull:
+        """Return what chance gives a pair of the community: its own model, and that of the whole population for what most share."""
+        own, rest = pair_null(self.model, np.where(self.most, 0.0, weights)), pair_null(whole, np.where(self.most, weights, 0.0))
+        classes, account_class = np.unique(
+            np.stack([own.account_class, rest.account_class[self.accounts]], axis=1), axis=0, return_inverse=True
+        )
+        here, there = np.ix_(classes[:, 0], classes[:, 0]), np.ix_(classes[:, 1], classes[:, 1])
+        return PairNull(
+            account_class.ravel().astype(np.int64), own.mean[here] + rest.mean[there], own.variance[here] + rest.variance[there]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +63,24 @@ class Chance:
     community
         (n,) int64 community of every account or -1.
     parts
-        Model of every community, over its accounts in ascending order.
+        Null of every community.
     """
 
     whole: Bicm
     community: Ints
-    parts: tuple[Bicm, ...]
+    parts: tuple[Part, ...]
 
     @property
     def residual(self) -> float:
         """Largest difference between an expected and an observed degree in any of the models."""
-        return max([self.whole.residual, *(part.residual for part in self.parts)])
+        return max([self.whole.residual, *(part.model.residual for part in self.parts)])
 
     def judge(self, weights: Doubles, threshold: float) -> Judge:
         """Return what a pair is judged by when items weigh `weights` (m,) float64."""
         place = np.zeros(len(self.community), dtype=np.int64)
-        for number in range(len(self.parts)):
-            inside = np.flatnonzero(self.community == number)
-            place[inside] = np.arange(len(inside))
-        local = tuple(pair_null(part, weights) for part in self.parts)
+        for part in self.parts:
+            place[part.accounts] = np.arange(len(part.accounts))
+        local = tuple(part.pair_null(self.whole, weights) for part in self.parts)
         return Judge(pair_null(self.whole, weights), self.community, place, local, threshold)
 
     def expected(self, accounts: Ints) -> Doubles:
@@ -60,29 +94,48 @@ class Chance:
         Accounts of a community come from its model, all others from that of the whole.
         """
         heavy = np.flatnonzero(weights > 0)
+        nobody = np.flatnonzero(self.community < 0)
+        draws = [(self.whole, nobody, nobody, np.arange(len(heavy)))]
+        for part in self.parts:
+            most = part.most[heavy]
+            draws.append((part.model, np.arange(len(part.accounts)), part.accounts, np.flatnonzero(~most)))
+            draws.append((self.whole, part.accounts, part.accounts, np.flatnonzero(most)))
         rows, columns = [], []
-        for number, model in enumerate([self.whole, *self.parts]):
-            inside = np.flatnonzero(self.community == number - 1)
-            if not len(inside):
-                continue
-            own = inside if number == 0 else np.arange(len(inside))
-            graph = sample_bicm(_part(model, own, heavy), rng).tocoo()
-            rows.append(inside[graph.row])
-            columns.append(graph.col)
+        for model, own, accounts, items in draws:
+            if len(own) and len(items):
+                graph = sample_bicm(_restricted(model, own, heavy[items]), rng).tocoo()
+                rows.append(accounts[graph.row])
+                columns.append(items[graph.col])
         row, column = np.concatenate(rows), np.concatenate(columns)
         found = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(self.community), len(heavy)))
         found.sort_indices()
         return found, weights[heavy]
 
 
-def fit_chance(incidence: sparse.csr_array, *, smallest: float, rng: np.random.Generator) -> Chance:
-    """Fit the model of the whole population and those of its communities of `smallest` effective accounts and more."""
+def fit_chance(incidence: sparse.csr_array, *, smallest: float, most: float, rng: np.random.Generator) -> Chance:
+    """Fit the model of the whole population and those of its communities.
+
+    Parameters
+    ----------
+    incidence
+        (n, m) float64 of ones.
+    smallest
+        Effective accounts of a community that gets a null of its own.
+    most
+        Share of a community's sharing accounts from which an item is beyond its taste.
+    rng
+        For the search for communities.
+    """
     degrees = np.bincount(incidence.indices, minlength=incidence.shape[1]).astype(np.int64)
     community = find_communities(sparse.csr_array(incidence[:, np.flatnonzero(degrees > 1)]), smallest=smallest, rng=rng)
     parts = []
     for number in range(int(community.max(initial=-1)) + 1):
-        inside = sparse.csr_array(incidence[np.flatnonzero(community == number)])
-        parts.append(_fit(inside))
+        accounts = np.flatnonzero(community == number)
+        inside = sparse.csr_array(incidence[accounts])
+        beyond = np.bincount(inside.indices, minlength=incidence.shape[1]) > most * len(accounts)
+        inside.data[beyond[inside.indices]] = 0.0
+        inside.eliminate_zeros()
+        parts.append(Part(accounts, _fit(inside), beyond))
     return Chance(_fit(incidence), community, tuple(parts))
 
 
@@ -91,7 +144,7 @@ def _fit(incidence: sparse.csr_array) -> Bicm:
     return fit_bicm(np.diff(incidence.indptr).astype(np.int64), degrees)
 
 
-def _part(model: Bicm, accounts: Ints, items: Ints) -> Bicm:
+def _restricted(model: Bicm, accounts: Ints, items: Ints) -> Bicm:
     """Restrict a model to some accounts and items without fitting it anew."""
     rows, account_class = np.unique(model.account_class[accounts], return_inverse=True)
     columns, item_class = np.unique(model.item_class[items], return_inverse=True)

@@ -106,7 +106,7 @@ def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> 
         chance, weights = rhythm.fit_clock(trace.incidence, trace.items), np.ones(len(trace.items))
     else:
         smallest = max(doctrine["coordination.community_accounts"], doctrine["coordination.community_share"] * n)
-        chance = fit_chance(trace.incidence, smallest=smallest, rng=rng)
+        chance = fit_chance(trace.incidence, smallest=smallest, most=doctrine["coordination.community_most"], rng=rng)
         weights = np.where(degrees > 1, item_weights(degrees, n), 0.0)
     judge = chance.judge(weights, threshold)
     shared, light = _weighted_only(trace.incidence, weights)
