@@ -15,6 +15,7 @@ Meetings of u and v are Poisson with mean sum_b n_ub n_vb sum_{t in b} share_t^2
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,7 +162,7 @@ def minutes(time: Ints) -> pa.Array:
     return pc.binary_join_element_wise(FAMILY, stamp, ":")
 
 
-def fit_clock(incidence: sparse.csr_array, items: np.ndarray) -> Clock:
+def fit_clock(incidence: sparse.csr_array, items: Iterable[str]) -> Clock:
     """Fit both nulls to an account x minute incidence whose columns are labelled by `minutes`."""
     minute = np.array([int(label.partition(":")[2]) for label in items], dtype=np.int64)
     days = len(np.unique(minute // DAY))
