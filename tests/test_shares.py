@@ -276,6 +276,12 @@ def test_a_column_may_name_the_kind(tmp_path):
         read(write(tmp_path, "s.csv", found), items={"a": "object_id", "b": "what"}, kind_column="what")
 
 
+def test_words_for_nothing_are_names_and_other_columns_are_not_read(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text('text,account_id,object_id,timestamp_share\n"a, ""b""\nc",NA,null,1\n,nan,NaN,2\n')
+    assert [(row["account"], row["item"]) for row in read(path).rows.to_pylist()] == [("NA", "null"), ("nan", "NaN")]
+
+
 def test_torn_rows_are_counted(tmp_path):
     path = tmp_path / "s.csv"
     path.write_text("account_id,object_id,timestamp_share\na,i,1\nb,j\nc,k,3,4\nd,l,4\n")

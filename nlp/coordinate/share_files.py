@@ -34,6 +34,8 @@ PACKED = (".gz", ".zst")
 FORMATS = "CSV, TSV, Parquet or JSON lines (text also as .gz or .zst)"
 UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (np.inf, 0.001))
 """Numbers below the first are of the unit that has as many microseconds as the second says."""
+BLOCK = 1 << 24
+"""Bytes read at a time; a longer row is an error."""
 LATEST = 4_102_444_800_000_000
 """Microseconds to the year 2100; a time after it is a placeholder."""
 
@@ -137,23 +139,34 @@ def _read(path: Path, wanted: list[str]) -> tuple[pa.Table, int]:
         bad += 1
         return "skip"
 
+    reading = pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK)
     try:
         if suffixes[-1] in {".parquet", ".pq"}:
             _require(pq.read_schema(path).names, wanted, path)
             return pq.read_table(path, columns=wanted), 0
-        with pa.input_stream(str(path), compression="detect") as stream:
-            if delimiter := SUFFIXES[suffixes[-1]]:
-                reading = pyarrow.csv.ReadOptions(use_threads=False)
-                parsing = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=pass_over)
-                # Identifiers stay text: a number read as one would lose its leading zeros, or its last digits.
-                typed = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=True)
+        if delimiter := SUFFIXES[suffixes[-1]]:
+            peeking = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=lambda _: "skip")
+            with _stream(path) as stream:
+                _require(pyarrow.csv.open_csv(stream, read_options=reading, parse_options=peeking).schema.names, wanted, path)
+            parsing = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=pass_over)
+            # Identifiers stay text: a number read as one would lose its leading zeros, or its last digits; "NA" and "null" may be names.
+            typed = pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted, strings_can_be_null=True, null_values=[""]
+            )
+            with _stream(path) as stream:
                 found = pyarrow.csv.read_csv(stream, read_options=reading, parse_options=parsing, convert_options=typed)
-            else:
-                found = pyarrow.json.read_json(stream, read_options=pyarrow.json.ReadOptions(use_threads=False))
+        else:
+            with _stream(path) as stream:
+                found = pyarrow.json.read_json(stream, read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=BLOCK))
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
         raise InputError(f"{path} cannot be read ({error})", FORMATS) from None
     _require(found.schema.names, wanted, path)
     return found.select(wanted), bad
+
+
+def _stream(path: Path) -> pa.NativeFile:
+    """Open a file, unpacked by its name."""
+    return pa.input_stream(str(path), compression="detect")
 
 
 def _require(names: Sequence[str], wanted: Sequence[str], path: Path) -> None:
