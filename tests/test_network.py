@@ -19,9 +19,10 @@ from greyzone.cli import app
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.graphml import NAMESPACE, renamed_edges, write_graphml
-from greyzone.records import EDGES, GROUP_MEMBERS, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TRACES, table
+from greyzone.records import DOCUMENTS, EDGES, GROUP_MEMBERS, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TRACES, table
 from greyzone.report import render
 from greyzone.report.activity import group_activity, group_reuse
+from greyzone.report.names import without_names
 from greyzone.report.network import layout_network
 from greyzone.words import pseudonym
 
@@ -194,6 +195,33 @@ def test_layout_tells_number_chance_and_membership():
     assert found["traces"] == [["co-url", 21 + 15 + 10], ["fast-10s", 21 + 15 + 10]]
     assert found["outside"] == 1
     assert [node[2:] for node in found["nodes"][:2]] == [[pseudonym("acc 2-0"), 0, 0.9], [pseudonym("acc 2-1"), 0, 0.91]]
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("url:https://a.org/anna", "url:https://a.org/anna"),
+        ("handle:twitter/anna", f"handle:twitter/{pseudonym('anna')}"),
+        ("handle:anna", f"handle:{pseudonym('anna')}"),
+        ("mention:@anna @ben", f"mention:@{pseudonym('anna')} @{pseudonym('ben')}"),
+        ("repost:carl", f"repost:{pseudonym('carl')}"),
+        ("repost:123", "repost:123"),
+        ("hashtags:#anna", "hashtags:#anna"),
+    ],
+)
+def test_items_that_are_names_of_accounts_are_not_shown(label, shown):
+    assert without_names(label, {"carl"}) == shown
+
+
+def test_no_name_stands_among_the_items_of_the_page():
+    tables = network(1)
+    rows = tables["groups"].to_pylist()
+    rows[0]["items"] = ["handle:x/secretive", "mention:@secretive @other", "repost:acc 0-0"]
+    documents = table([{"doc_id": "d", "text": "t", "account": "acc 0-0", "urls": [], "lang": "en"}], DOCUMENTS)
+    text = render(tables | {"groups": table(rows, GROUPS), "documents": documents}, {}, doctrine=load_doctrine())
+    assert "secretive" not in text
+    assert "acc 0-0" not in text
+    assert pseudonym("secretive") in text
 
 
 def at(day):

@@ -17,6 +17,7 @@ from greyzone.places import state_name
 from greyzone.records import LINK_TYPES, LLRS, TABLES, empty
 from greyzone.report import provenance
 from greyzone.report.activity import group_activity, group_reuse
+from greyzone.report.names import known_names, without_names
 from greyzone.report.narratives import tell_narratives
 from greyzone.report.network import layout_network
 from greyzone.report.parts import Row, day, rounded, shorten
@@ -53,7 +54,8 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
     stages = manifest.get("stages")
     notes = {name: record.get("notes", {}) for name, record in stages.items()} if isinstance(stages, dict) else {}
     belongs = _members(known["group_members"])
-    groups = [_group(row, belongs) for row in known["groups"].to_pylist()]
+    names = known_names(known["documents"]) if known["groups"].num_rows else frozenset()
+    groups = [_group(row, belongs, names) for row in known["groups"].to_pylist()]
     coordinated = _coordinated(known["carriers"])
     stories = tell_narratives(known["narratives"], coordinated)
     labels = {str(story["id"]): str(story["label"]) for story in stories}
@@ -132,7 +134,7 @@ def _members(rows: pa.Table) -> dict[tuple[str, str], float | None]:
     return {(group, account): rounded(probability, 2) for group, account, probability in zip(*columns, strict=True)}
 
 
-def _group(row: Row, belongs: Mapping[tuple[str, str], float | None]) -> Row:
+def _group(row: Row, belongs: Mapping[tuple[str, str], float | None], names: frozenset[str]) -> Row:
     explanations = row["explanations"] or []
     fitting = [item["name"] for item in explanations if item["fits"]]
     return {
@@ -144,7 +146,7 @@ def _group(row: Row, belongs: Mapping[tuple[str, str], float | None]) -> Row:
         "core": row["statistic"],
         "p": row["p"],
         "q": row["q"],
-        "items": row["items"] or [],
+        "items": [without_names(label, names) for label in row["items"] or []],
         "documents": (row["documents"] or [])[:8],
         "documents_total": len(row["documents"] or []),
         "explanations": explanations,

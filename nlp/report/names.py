@@ -1,0 +1,40 @@
+"""What a group shares, without names of accounts: some items are names, and the page shows none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pyarrow as pa
+
+from greyzone.words import pseudonym
+
+NAMES = ("handle", "mention")
+"""Kinds of items that are names of accounts, one or several."""
+
+
+def known_names(documents: pa.Table) -> frozenset[str]:
+    """Return the accounts and handles of the documents."""
+    return frozenset(name for column in ("account", "handle") for name in documents[column].unique().to_pylist() if name)
+
+
+def without_names(label: str, known: Collection[str]) -> str:
+    """Return the label of an item with pseudonyms for accounts.
+
+    Parameters
+    ----------
+    label
+        Kind and item, such as ``url:https://…``, ``mention:@one @other`` or ``handle:platform/name``.
+    known
+        Names of accounts: an item of any kind that is one of them gets its pseudonym.
+    """
+    kind, colon, item = label.partition(":")
+    if kind in NAMES:
+        platform, slash, name = item.rpartition("/")
+        return (
+            kind
+            + colon
+            + platform
+            + slash
+            + " ".join("@" * part.startswith("@") + pseudonym(part.removeprefix("@")) for part in name.split())
+        )
+    return kind + colon + pseudonym(item) if item.removeprefix("@") in known else label
