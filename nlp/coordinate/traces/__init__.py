@@ -25,7 +25,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
+
 from greyzone.coordinate import rhythm
+from greyzone.coordinate.bicm import Ints
 from greyzone.coordinate.fast import MINUTE, widths
 from greyzone.coordinate.paraphrases import Paraphrases
 from greyzone.coordinate.traces import addressed, content
@@ -82,7 +85,9 @@ def build_traces(corpus: Corpus, doctrine: Doctrine, *, paraphrases: Paraphrases
     return traces_of(corpus, {kind: shares[kind] for kind in KINDS}, FIRST, doctrine)
 
 
-def traces_of(corpus: Corpus, shares: Mapping[str, Sequence[object]], first: Sequence[str], doctrine: Doctrine) -> list[Trace]:
+def traces_of(
+    corpus: Corpus, shares: Mapping[str, Shares | tuple[Ints, pa.Array, str]], first: Sequence[str], doctrine: Doctrine
+) -> list[Trace]:
     """Return the traces of `shares` in their order, then the timed ones by scale.
 
     Parameters
@@ -96,7 +101,7 @@ def traces_of(corpus: Corpus, shares: Mapping[str, Sequence[object]], first: Seq
     doctrine
         Section ``coordination``.
     """
-    coded = {kind: Coded.of(Shares(*given)) for kind, given in shares.items()}  # type: ignore[arg-type]
+    coded = {kind: Coded.of(Shares(*given)) for kind, given in shares.items()}
     found = [assemble(corpus, kind, of_kind, doctrine) for kind, of_kind in coded.items()]
     scales = widths(doctrine)
     for name, timed in fast(corpus, [coded[kind] for kind in first], scales).items():
