@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,3 +197,17 @@ def test_bad_columns_are_named(rule):
         rule(np.array([0, 1]), np.array([0]), doctrine=DOCTRINE)
     with pytest.raises(InputError, match="negative"):
         rule(np.array([0, -1]), np.array([0, 0]), doctrine=DOCTRINE)
+
+
+@pytest.mark.shared
+def test_coortweet_agrees_with_the_vignette_of_the_package(shared_data):
+    """Its example of Russian tweets (600 s, participation 2, percentile .99) keeps edges of three acts and more."""
+    columns = pq.read_table(shared_data / "coortweet_russian_coord_tweets.parquet")
+    account, item = (
+        np.unique(columns[name].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)[1] for name in ("account_id", "object_id")
+    )
+    time = (columns["timestamp_share"].to_numpy() * 1_000_000).astype(np.int64)
+    doctrine = DOCTRINE.replace(coordination_rules__coortweet_seconds=600, coordination_rules__coortweet_percentile=0.99)
+    found = coortweet(account, item, time, doctrine=doctrine)
+    assert (found.threshold, found.weight.min()) == (2.0, 3.0)
+    assert (found.pairs, int(found.flagged.sum())) == (36620, 233)

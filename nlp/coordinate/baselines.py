@@ -8,7 +8,7 @@
 - coortweet (Righetti and Balluff, CooRTweet 2.1, detect_groups and generate_coordinated_network): two shares of one item by two accounts
   at most ``coortweet_seconds`` apart are an act together; accounts of fewer than ``coortweet_participation`` shares are left out, and
   acts of which neither account has as many shares in acts; the weight of an edge counts acts; edges whose weight lies above a
-  percentile of all weights are kept. A row is a share with an id of its own.
+  percentile of all weights are kept. A row is a share with an id of its own. Where all weights are equal nothing lies above the median.
 
 Every percentile flags something in every corpus in which weights differ: that is what "no error control" means. Percentiles are those of
 linear interpolation, and "above" is strict. Memory is bounded: pairs come in blocks, and where they would cost more than ``budget``
