@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone import records
+from greyzone.acts import Settings, Work, do_coordinate
+from greyzone.case import Case
 from greyzone.coordinate import follow, keep_ids
 from greyzone.coordinate.tracking import DAY, EVENTS, LENGTHS, window_length
 from greyzone.doctrine import load_doctrine
@@ -232,3 +234,54 @@ def test_no_groups_and_no_documents_give_empty_tables():
     alone = records.table([{"group_id": "grp-1", "accounts": ["gone"], "documents": []}], records.GROUPS)
     found = follow(alone, empty(records.DOCUMENTS), empty(records.MEMBERS), doctrine=DOCTRINE)
     assert found.windows.num_rows == found.reuse.num_rows == 0
+
+
+# ---------------------------------------------------------------- in a case
+
+
+def _posted(members: int, items: int) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    rng = np.random.default_rng(2)
+
+    def post(account: str, days: float, url: str) -> None:
+        when = MONDAY + timedelta(days=days)
+        more = {"text": f"remark {len(rows)}", "published_precision": "second", "urls": [url], "hashtags": [], "is_repost": False}
+        rows.append({**_document(len(rows), account, when), **more})
+
+    for account in range(120):
+        for number in range(4):
+            post(f"other{account:03d}", 1.1 * number + account / 500, f"https://own{account}.example/{number}")
+    for item in range(items):
+        for member in range(members):
+            post(f"user{member:02d}", item + float(rng.random()) * 0.8, f"https://s{item}.example/{item}")
+    return rows
+
+
+def _vectors(count: int) -> np.ndarray:
+    """Texts that nobody rewords."""
+    found = np.random.default_rng(7).standard_normal((count, 64)).astype(np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def test_a_group_keeps_its_id_when_the_case_grows(tmp_path):
+    tables = ("groups", "group_members", "group_windows", "group_reuse", "group_lineage", "carriers", "edges", "traces")
+    seen = []
+    for members, items in ((10, 6), (12, 9), (12, 9)):
+        rows = _posted(members, items)
+        placed = [{"doc_id": row["doc_id"], "narrative_id": "nar-1" if str(row["account"]).startswith("user") else None} for row in rows]
+        with Case.writing(tmp_path / "case") as case:
+            case.write_table("documents", records.table(rows, records.DOCUMENTS))
+            case.write_table("copies", records.empty(records.COPIES))
+            case.write_table("members", records.table(placed, records.MEMBERS))
+            case.write_vectors("embeddings", [str(row["doc_id"]) for row in rows], _vectors(len(rows)))
+            with case.staged():
+                notes = do_coordinate(Work(case, Settings(), lambda *_: None, None))
+                case.finish_stage("coordinate", "print", [f"{name}.parquet" for name in tables], notes)
+        case = Case(tmp_path / "case")
+        (group,) = case.table("groups").to_pylist()
+        events = [row["event"] for row in case.table("group_lineage").to_pylist()]
+        seen.append((group["group_id"], len(group["accounts"]), notes["update"], events))
+        for name in ("group_members", "group_windows", "group_reuse"):
+            assert set(case.table(name)["group_id"].to_pylist()) == {group["group_id"]}
+    name = seen[0][0]
+    assert seen == [(name, 10, 0, ["birth"]), (name, 12, 1, ["birth", "growth"]), (name, 12, 2, ["birth", "growth"])]
