@@ -41,7 +41,7 @@ def layout_network(
     Returns
     -------
     dict
-        ``nodes`` [x, y, name, group index, probability], ``edges`` [node, node, trace, shared, p], ``groups`` [id, flagged, x, y, radius],
+        ``nodes`` [x, y, name, group index, probability], ``edges`` [node, node, place in traces], ``groups`` [id, flagged, x, y, radius],
         ``about`` [number, accounts, p, q, fitting alternatives] in their order, ``traces`` [trace, edges drawn], ``outside`` the number
         of kept pairs in no group. The number of a group is its place in the table.
     """
@@ -65,13 +65,13 @@ def layout_network(
             nodes.append([*here, rename(account), number, rounded(belongs.get((row["group_id"], account)))])
     drawn: list[list[object]] = []
     counts: dict[str, int] = {}
-    inside = edges.filter(pc.is_valid(edges["group_id"]))
+    inside = edges.select(["trace", "account_a", "account_b", "group_id"]).filter(pc.is_valid(edges["group_id"]))
     for row in inside.to_pylist():
         ends = [index.get((row["group_id"], row[side])) for side in ("account_a", "account_b")]
         if None in ends:
             continue
-        drawn.append([*ends, row["trace"], row["shared"], _short(row["p"])])
         counts[row["trace"]] = counts.get(row["trace"], 0) + 1
+        drawn.append([*ends, list(counts).index(row["trace"])])
     # The order of the edges is that of the traces, in which windows grow.
     shown = [[trace, count] for trace, count in counts.items()]
     return {"nodes": nodes, "edges": drawn, "groups": places, "about": about, "traces": shown, "outside": edges.num_rows - len(drawn)}

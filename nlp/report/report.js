@@ -239,6 +239,7 @@
   const standing = (number) => (net.groups[number][1] ? "no tested alternative fits" : "explained by " + net.about[number][4].join(", "));
   const ofGroup = (number) => "Group " + net.about[number][0] + ": " + net.about[number][1] + " accounts, p = " + small(net.about[number][2]) + ", q = " + small(net.about[number][3]) + ", " + standing(number);
   const picked = () => new Set([...byId("network-traces").querySelectorAll("input")].filter((box) => box.checked).map((box) => box.value));
+  net.edges.forEach((edge) => { edge[2] = net.traces[edge[2]][0]; });
   const pairsOf = new Map();
   net.edges.forEach((edge) => [edge[0], edge[1]].forEach((end) => { if (!pairsOf.has(end)) pairsOf.set(end, []); pairsOf.get(end).push(edge); }));
   net.traces.forEach((trace) => {
