@@ -120,7 +120,7 @@ class Background:
         return _ranked(self.corpus.table["platform"].combine_chunks())
 
     def bare(self, trace: Trace) -> tuple[Ints, Ints, Ints]:
-        """Return what was shared in a timed trace, whatever the window, as codes of its own.
+        """Return what was shared in a timed trace, whatever the window.
 
         Returns
         -------
@@ -129,9 +129,9 @@ class Background:
             among them, (codes + 1,) int64.
         """
         if trace.name not in self._bare:
-            code = _codes(pc.utf8_slice_codeunits(pa.array(trace.items, pa.string()), WINDOW_PREFIX))
+            code = trace.items.shared
             of_share = code[trace.share_item]
-            # Windows of one item are in order of time, since their labels begin with it.
+            # Windows are in order of time, since their labels begin with it.
             order = np.argsort(of_share, kind="stable")
             self._bare[trace.name] = code, order, np.searchsorted(of_share[order], np.arange(code.max(initial=-1) + 2))
         return self._bare[trace.name]

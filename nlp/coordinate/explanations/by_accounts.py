@@ -48,8 +48,7 @@ def discipline(group: Group, items: Items, background: Background, doctrine: Doc
     each = np.repeat(posts, start[posts + 1] - start[posts])
     code = np.unique(codes[ranges(start[posts], start[posts + 1])], return_inverse=True)[1].astype(np.int64).ravel()
     account, time = corpus.account[each], corpus.time[each]
-    pairs = np.unique(np.stack([code, account], axis=1), axis=0)
-    speakers = np.bincount(pairs[:, 0])
+    speakers = np.bincount(np.unique(code * len(corpus.names) + account) // len(corpus.names))
     common = np.union1d(each[speakers[code] > 1], items.document[items.content[items.document_item]])
     posted = np.bincount(corpus.account[posts], minlength=len(corpus.names))[group.accounts]
     repeated = np.bincount(corpus.account[common], minlength=len(corpus.names))[group.accounts]
@@ -128,12 +127,16 @@ def chance_of_meeting(hours: Doubles, width: float) -> float:
 
 def _meetings(item: Ints, account: Ints, time: Ints, width: int) -> tuple[int, int]:
     """Return how many pairs of posts of one item, of one day and of two members there are within `width`, and at all."""
-    day, own = (
-        np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].astype(np.int64).ravel()
-        for columns in ([item, time // DAY], [item, time // DAY, account])
-    )
+    day = _numbered(item, time // DAY)
+    own = _numbered(day, account)
     (met, all_met), (alone, all_alone) = _pairs_within(day, time, width), _pairs_within(own, time, width)
     return met - alone, all_met - all_alone
+
+
+def _numbered(one: Ints, other: Ints) -> Ints:
+    """Return a number for every pair of values."""
+    other = other - other.min(initial=0)
+    return np.unique(one * (int(other.max(initial=0)) + 1) + other, return_inverse=True)[1].astype(np.int64).ravel()
 
 
 def _pairs_within(group: Ints, time: Ints, width: int) -> tuple[int, int]:
@@ -171,7 +174,8 @@ def _platforms(group: Group, background: Background) -> Ints:
     posts = background.posts_of(group.accounts)
     code = background.platforms[1][posts]
     place = np.searchsorted(group.accounts, background.corpus.account[posts])
-    return np.unique(np.stack([place, code], axis=1)[code >= 0], axis=0).astype(np.int64)
+    names = len(background.platforms[0])
+    return np.stack(np.divmod(np.unique((place * names + code)[code >= 0]), max(names, 1)), axis=1)
 
 
 def _ties(group: Group, background: Background, platform: Ints, share: float) -> tuple[Ints, Ints]:

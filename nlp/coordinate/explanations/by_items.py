@@ -57,13 +57,15 @@ def _judged(name: str, group: Group, evidence: list[Evidence], items: Items, cov
     taken = int(covered.sum())
     if not taken:
         return row(name, 0.0, threshold, False, f"covers none of {len(items.labels)} shared items ({note})")
-    held = np.zeros(len(items.public), dtype=bool)
+    before, after = np.zeros((2, len(items.public)), dtype=bool)
     for part, place in zip(evidence, items.places, strict=True):
         away = part.columns[covered[place]]
-        held[_held(part, group.accounts, away) if len(away) else _in_cores(part, group.accounts)] = True
-    still = int(held[group.accounts].sum())
-    accounted = 1.0 - still / len(group.accounts)
-    left = f"{still} of {len(group.accounts)} accounts stay coordinated without them"
+        whole = _in_cores(part, group.accounts)
+        before[whole] = True
+        after[_held(part, group.accounts, away) if len(away) else whole] = True
+    held, still = int(before.sum()), int(after.sum())
+    accounted = 1.0 - still / held if held else 0.0
+    left = f"{still} of {held} accounts stay coordinated without them"
     text = f"covers {taken} of {len(items.labels)} shared items ({note}); {left}"
     return row(name, accounted, threshold, accounted >= threshold, text)
 

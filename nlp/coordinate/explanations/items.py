@@ -117,7 +117,7 @@ def read_items(group: Group, evidence: list[Evidence], background: Background, d
     median = _medians(i[mine], when[mine], size)
     early = dated & (when <= median[i])
     own = member[account]
-    pairs = np.unique(np.stack([item[own], document[own]], axis=1), axis=0)
+    pairs = np.stack(np.divmod(np.unique(item[own] * len(corpus.time) + document[own]), max(len(corpus.time), 1)), axis=1)
     inside = np.bincount(i[member[who]], minlength=size)
     return Items(
         labels=labels,

@@ -80,6 +80,11 @@ class Items:
         """Return some of the items."""
         return Items(self._names, self._number[place], None if self._prefix is None else self._prefix[place])
 
+    @property
+    def shared(self) -> Ints:
+        """Return a number for what is shared, one for all windows of it, (m,) int64."""
+        return self._number
+
     def tolist(self) -> list[str]:
         """Return all names."""
         return list(self)
