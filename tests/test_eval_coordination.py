@@ -247,3 +247,11 @@ def test_odd_cases_end_in_a_result():
     assert all(one.result.startswith("error") or "groups" in one.result for one in found)
     assert all(math.isfinite(one.seconds) for one in found)
     assert "no documents" in odd.format_odd(found)
+
+
+def test_the_exponent_of_time_by_hand():
+    small = scale.Size(100, 100, 10, 1, 1, 50, 5, 2.0, 0.5, 1.0, 1 << 30, {"co-url": "50 pairs"})
+    large = scale.Size(400, 400, 40, 2, 1, 90, 9, 9.0, 0.5, 8.0, 2 << 30, {"co-url": "90 pairs"})
+    # Eight times the seconds for four times the documents: log 8 / log 4.
+    assert "| 1.50" in " ".join(scale.format_scale([small, large]).split())
+    assert "- co-url: 90 pairs" in scale.format_scale([small, large])
