@@ -136,7 +136,8 @@ def _meetings(item: Ints, account: Ints, time: Ints, width: int) -> tuple[int, i
 def _numbered(one: Ints, other: Ints) -> Ints:
     """Return a number for every pair of values."""
     other = other - other.min(initial=0)
-    return np.unique(one * (int(other.max(initial=0)) + 1) + other, return_inverse=True)[1].astype(np.int64).ravel()
+    keys = one * (int(other.max(initial=0)) + 1) + other
+    return np.asarray(np.unique(keys, return_inverse=True)[1], dtype=np.int64).ravel()
 
 
 def _pairs_within(group: Ints, time: Ints, width: int) -> tuple[int, int]:
