@@ -181,6 +181,10 @@ def test_readers_of_one_site_are_a_feed_unless_in_a_rush():
     assert told["fits"]
     assert "of the site site.example" in told["note"]
     assert not _explained(_pushed(_crowd(), site="site.example", hours=0.5), "user", "co-url")["single feed or app"]["fits"]
+    untimed = [{**row, "published_at": None, "published_precision": "unknown"} for row in _pushed(_crowd(), site="site.example")]
+    told = _explained(untimed, "user", "co-url")["single feed or app"]
+    assert not told["fits"]
+    assert "not testable" in told["note"]
     # Everybody publishes there, so it is no site.
     assert not _explained(_pushed(_crowd(), site="youtube.com"), "user", "co-url")["single feed or app"]["fits"]
 

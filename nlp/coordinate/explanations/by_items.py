@@ -91,9 +91,18 @@ def _press_echo(items: Items, press: Press, group: Group, limits: dict[str, floa
     members = frozenset(group.accounts.tolist())
     printed = np.array([bool(_publishers(str(label), press) - members) for label in items.labels], dtype=bool)
     public = (items.public_before >= limits["outside_ratio"] * items.members_before) & (items.public_before > 0)
-    hurried = items.together >= limits["together_share"]
-    known, rush = f"{int(public.sum())} known to as many others before", f"{int(hurried.sum())} shared in a rush"
-    return (printed | public) & items.content & ~hurried, f"{int(printed.sum())} published by outlets, {known}, {rush}"
+    known = f"{int(printed.sum())} published by outlets, {int(public.sum())} known to as many others before"
+    return (printed | public) & items.content & _unhurried(items, limits), f"{known}, {_rush(items, items.content, limits)}"
+
+
+def _unhurried(items: Items, limits: dict[str, float]) -> Mask:
+    """Return which items members are known to have shared without hurry; without times nothing is known."""
+    return np.asarray(items.together < limits["together_share"])
+
+
+def _rush(items: Items, mask: Mask, limits: dict[str, float]) -> str:
+    hurried, untimed = int((mask & (items.together >= limits["together_share"])).sum()), int((mask & np.isnan(items.together)).sum())
+    return f"{hurried} shared in a rush" + (f", {untimed} without times to tell (not testable)" if untimed else "")
 
 
 def _publishers(label: str, press: Press) -> frozenset[int]:
@@ -114,14 +123,14 @@ def _feed_or_app(items: Items, background: Background, limits: dict[str, float])
     Whether a site or an app is the group's own cannot be told from the data: that its readers pass on what it publishes accounts for the
     sharing, as long as they come when they read.
     """
-    hurried = items.together >= limits["together_share"]
+    unhurried = _unhurried(items, limits)
     covered, notes = np.zeros(len(items.labels), dtype=bool), []
     needed = limits["source_share"] * max(int(items.content.sum()), 1)
     for source, mask in (_commonest_host(items, background), _commonest_leader(items)):
         said = mask & items.content
         if said.sum() >= needed:
-            covered |= said & ~hurried
-            notes.append(f"{int(said.sum())} {source}, {int((said & hurried).sum())} of them in a rush")
+            covered |= said & unhurried
+            notes.append(f"{int(said.sum())} {source}, {_rush(items, said, limits)}")
     app, note = _app(items, background, limits["source_share"])
     return covered | app, "; ".join([*(notes or ["no site and no first account of nearly all"]), note])
 
