@@ -91,7 +91,7 @@ def neighbour_graph(rows: Floats, k: int, *, duplicates: float, device: str = "a
     lists = learn_lists(whole, search)
     probed = lists.probe(whole, probes, search)
     home = probed[:, 0].astype(np.int64)
-    leader = leaders_by_list(rows, home, duplicates)
+    leader = _leaders_by_list(rows, home, duplicates)
     chosen = np.flatnonzero(leader == np.arange(len(rows)))
     logger.debug("%d rows in %d lists of about %d: %d leaders", len(rows), len(lists.centroids), LIST_ROWS, len(chosen))
     if len(chosen) < len(rows):
@@ -126,8 +126,8 @@ def cosines(products: Floats, lengths: Doubles, indices: Ints, others: Doubles) 
     return np.where(indices >= 0, np.clip(np.round(found, DECIMALS), -1.0, 1.0), -1.0)
 
 
-def leaders_by_list(rows: Floats, home: Ints, duplicates: float) -> Ints:
-    """Return the leader (n,) of each row among the rows of its list `home` (n,), as `greyzone.neighbours.leaders` finds them."""
+def _leaders_by_list(rows: Floats, home: Ints, duplicates: float) -> Ints:
+    """Return the leader of each row among the rows of its list."""
     order = np.argsort(home, kind="stable")
     bounds = np.flatnonzero(np.r_[True, np.diff(home[order]) > 0, True])
     leader = np.arange(len(rows), dtype=np.int64)
