@@ -87,9 +87,8 @@ def _coordinate_table(
     import pyarrow as pa
 
     from greyzone.case import write_bytes
-    from greyzone.coordinate import flagged
+    from greyzone.coordinate import compare_rules, find_groups_in_shares, flagged
     from greyzone.coordinate.share_files import read_shares
-    from greyzone.coordinate.shares import compare_rules, find_groups_in_shares
     from greyzone.doctrine import load_doctrine
 
     time, post, kind_column = columns

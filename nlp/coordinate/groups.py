@@ -28,6 +28,9 @@ from greyzone.coordinate.pairs import Judges, Pairs, item_weights, kept_pairs, p
 from greyzone.coordinate.traces import Trace
 from greyzone.doctrine import Doctrine
 
+DRAW_WORK = 8
+"""What drawing an edge costs in multiplications of the pair statistic, about."""
+
 SMALLEST_P = 1e-6
 """Least p that is claimed: the random graph is an idealisation, and smaller numbers would only seem to know more."""
 
@@ -119,7 +122,8 @@ def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> 
         notes.append(f"null fitted to within {chance.residual:.2g} of the degrees")
     p_values: list[float] = []
     if found:
-        draws = int(min(doctrine["coordination.resamples"], doctrine["coordination.resample_budget"] // max(pair_work(shared), 1)))
+        cost = pair_work(shared) + DRAW_WORK * shared.nnz
+        draws = int(min(doctrine["coordination.resamples"], doctrine["coordination.resample_budget"] // max(cost, 1)))
         if draws < doctrine["coordination.resamples"]:
             notes.append(f"{draws} draws from the null: more would exceed the budget")
         depths, most = _null_depths(chance, weights, judge, minimum, draws, rng)

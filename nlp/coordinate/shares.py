@@ -2,7 +2,7 @@
 
 A share is a row: an account, an item, the kind of the item, a time, a post. Every kind is a trace of its own (co-url, co-hashtag, co-item
 where nothing is said), and the timed traces come from all kinds together, as in a case: tests, groups and alternative explanations are the
-same (`greyzone.coordinate.groups_in_traces`). Rows of one account and one post are one act there; without posts every row is one.
+same (`greyzone.coordinate.stage`). Rows of one account and one post are one act there; without posts every row is one.
 `compare_rules` puts the rules of the literature beside.
 """
 
@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone import records
-from greyzone.coordinate import groups_in_traces
 from greyzone.coordinate.baselines import RULES, RuleResult
 from greyzone.coordinate.bicm import Ints
 from greyzone.coordinate.explanations import flagged
+from greyzone.coordinate.stage import groups_in_traces
 from greyzone.coordinate.traces import UNDATED, Corpus, Labels, Mask, Trace, read_corpus, traces_of
 from greyzone.doctrine import Doctrine
 from greyzone.errors import InputError
