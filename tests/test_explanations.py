@@ -151,6 +151,21 @@ def test_groups_do_not_vouch_for_each_other():
     assert not _explained(rows, "user", "co-url")["press echo"]["fits"]
 
 
+def test_a_core_of_any_trace_is_no_public():
+    rows = _pushed(_crowd(), hours=20.0)
+    for item in range(8):
+        for other in range(12):
+            when = START + timedelta(days=2.0 * item)
+            rows.append(_document(len(rows), f"other{(19 * item + other) % 150:03d}", when, urls=[f"https://s{item}.example/{item}"]))
+    corpus = _corpus(rows)
+    accounts, others = (np.flatnonzero([str(name).startswith(start) for name in corpus.names]) for start in ("user", "other"))
+    (trace,) = (trace for trace in build_traces(corpus, DOCTRINE) if trace.name == "co-url")
+    group = Group(accounts, ("co-url",), 4, 0.001, 0.001)
+    evidence = [gather(find_network(trace, DOCTRINE, np.random.default_rng(0)), group, corpus, DOCTRINE)]
+    told = [explain(group, evidence, Background(corpus, cores), DOCTRINE)[0]["fits"] for cores in ((), [others])]
+    assert told == [True, False]
+
+
 # ---------------------------------------------------------------- syndication
 
 
@@ -176,29 +191,29 @@ def test_wire_texts_of_outlets_are_syndication_and_those_of_accounts_are_not():
 # ---------------------------------------------------------------- single feed or app
 
 
-def test_readers_of_one_site_are_a_feed_unless_in_a_rush():
-    told = _explained(_pushed(_crowd(), site="site.example"), "user", "co-url")["single feed or app"]
+@pytest.mark.parametrize("hours", [0.2, 30.0])
+def test_items_of_one_site_are_a_feed_and_those_of_a_platform_are_not(hours):
+    told = _explained(_pushed(_crowd(), site="site.example", hours=hours), "user", "co-url")["single feed or app"]
     assert told["fits"]
     assert "of the site site.example" in told["note"]
-    assert not _explained(_pushed(_crowd(), site="site.example", hours=0.5), "user", "co-url")["single feed or app"]["fits"]
-    untimed = [{**row, "published_at": None, "published_precision": "unknown"} for row in _pushed(_crowd(), site="site.example")]
-    told = _explained(untimed, "user", "co-url")["single feed or app"]
-    assert not told["fits"]
-    assert "not testable" in told["note"]
     # Everybody publishes there, so it is no site.
-    assert not _explained(_pushed(_crowd(), site="youtube.com"), "user", "co-url")["single feed or app"]["fits"]
+    assert not _explained(_pushed(_crowd(), site="youtube.com", hours=hours), "user", "co-url")["single feed or app"]["fits"]
 
 
-@pytest.mark.parametrize("rotating", [False, True])
-def test_one_leader_is_a_feed_and_a_rotating_lead_is_not(rotating):
+@pytest.mark.parametrize(
+    ("rotating", "minutes", "times"), [(False, 10.0, True), (True, 10.0, True), (False, 1.0, True), (False, 10.0, False)]
+)
+def test_one_leader_is_a_feed_unless_the_lead_rotates_or_all_follow_in_a_rush(rotating, minutes, times):
     rows = _crowd()
     for item in range(10):
         for member in range(10):
             account = (member + item) % 10 if rotating else member
-            when = START + timedelta(days=float(item), minutes=10.0 * member)
+            when = START + timedelta(days=float(item), minutes=minutes * member)
             rows.append(_document(len(rows), f"reader{account}", when, urls=[f"https://site{item % 4}.example/feed/{item}"]))
+    if not times:
+        rows = [{**row, "published_at": None, "published_precision": "unknown"} for row in rows]
     told = _explained(rows, "reader", "co-url")["single feed or app"]
-    assert told["fits"] is not rotating
+    assert told["fits"] is (not rotating and minutes > 1 and times)
     assert "reader0" not in told["note"]
 
 
@@ -330,6 +345,7 @@ def test_minutes_are_compared_over_all_posts_of_a_day(together):
     assert told["shared time zone"]["fits"] is not together
     # Nothing is shared but minutes: what they say is their own.
     assert told["party or institution discipline"]["statistic"] == 1.0
+    assert not told["party or institution discipline"]["fits"]
     assert not told["press echo"]["fits"]
     assert not told["single feed or app"]["fits"]
 

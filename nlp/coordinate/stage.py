@@ -71,7 +71,7 @@ def groups_in_traces(corpus: Corpus, traces: list[Trace], *, doctrine: Doctrine,
     merged = merge_groups(list(networks.values()), doctrine)
     settled = [settle(group, list(networks.values()), doctrine["coordination.member"]) for group in merged]
     kept = [member for member in settled if member.group.q <= doctrine["coordination.fdr"] and len(member.group.accounts) > 1]
-    background = Background(corpus)
+    background = Background(corpus, (group.accounts for network in networks.values() for group in network.groups))
     found = []
     for membership in kept:
         group = membership.group

@@ -8,7 +8,7 @@ Each test asks what would be true of the ordinary case and not of the other one,
 - Alternatives about accounts (`by_accounts`) look at what members do besides: own words without hurry (party or institution discipline),
   hours of the day (a shared time zone), and how many persons there are (bridged accounts of one person).
 
-The public that an alternative appeals to are accounts in no core of any trace of the group: groups do not vouch for each other. An
+The public that an alternative appeals to are accounts in no core of any trace: groups do not vouch for each other. An
 alternative that the data cannot test does not fit, and its note says so. Read the files in this order: `evidence` (what shows the group),
 `background` (what is told of the corpus once for all groups), `items`, `by_items`, `by_accounts`.
 """

@@ -57,10 +57,15 @@ class Background:
     ----------
     corpus
         The documents in canonical order.
+    cores
+        Accounts, rows of `Corpus.names`, of every core of every trace: they are no public that could vouch for each other.
     """
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, cores: Iterable[Ints] = ()) -> None:
         self.corpus = corpus
+        self.public = np.ones(len(corpus.names), dtype=bool)
+        for accounts in cores:
+            self.public[accounts] = False
         self._bare: dict[str, tuple[Ints, Ints, Ints]] = {}
 
     @cached_property

@@ -4,7 +4,7 @@
   The statistic is the median share of a member's documents that say nothing that another member says (text, repeated post, address) and do
   not show the group; it fits from ``own_share``, if in the median item that ``driving_members`` share fewer than ``together_share`` of them
   act within ``together_minutes``. All documents of the members are looked at, not those of a trace alone: what a trace of seconds sees is
-  fast by construction.
+  fast by construction. A group that shares minutes and nothing else follows no line.
 - shared time zone: for groups that rest on timed traces alone. Two posts of one item on one day are within the width w of the traces with
   probability sum_ij h_i h_j P(|i - j + U - V| <= w), h being the members' shares of posts by hour of the day and U, V uniform in an hour.
   The statistic is that over the observed share of such pairs; it fits from ``time_zone_ratio``.
@@ -58,6 +58,8 @@ def discipline(group: Group, items: Items, background: Background, doctrine: Doc
     told = f"median share of members' documents that are their own {own:.2f}"
     if hurry is None:
         return row(name, own, threshold, False, f"not testable: the shared documents have no times, so that hurry cannot be judged; {told}")
+    if not items.content.any():
+        return row(name, own, threshold, False, f"nothing but minutes shows the group, which no line explains; {told}")
     fits = own >= threshold and hurry < doctrine["coordination_explanations.together_share"]
     return row(name, own, threshold, fits, f"{told}; of those who share an item {hurry:.2f} act together in the median")
 

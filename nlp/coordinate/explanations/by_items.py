@@ -6,9 +6,9 @@ With n members of whom s share an item, and with "the public" for accounts in no
   member) had shared it when the median member did. Not where ``together_share`` of the sharing members act within ``together_minutes``:
   readers of the press come when they read.
 - syndication: a text whose sharing members are outlets (``outlet_share``). Wires are printed by machines, so hurry tells nothing.
-- single feed or app: the commonest site, or the account that is first of all, if it makes up ``source_share`` of the items; of them those
-  that members share without hurry. Or the app that posted ``source_share`` of the shared documents and at most 1 - ``source_share`` of all
-  others: an app that posts by itself is in a hurry.
+- single feed or app: the commonest site, if it makes up ``source_share`` of the items (sites are fed to accounts by machines, so hurry
+  tells nothing); or the account that is first of all, if it makes up as much, and of its items those that members share without hurry; or
+  the app that posted ``source_share`` of the shared documents and at most 1 - ``source_share`` of all others.
 - fandom or hashtag day: days (spans of ``day_hours``) on which ``day_share`` of the group's shared documents bear one hashtag that as many
   of the public use on the day (``outside_ratio`` for each member of the group), if such days hold ``day_share`` of the documents.
 """
@@ -120,16 +120,17 @@ def _syndication(items: Items, limits: dict[str, float]) -> Covered:
 def _feed_or_app(items: Items, background: Background, limits: dict[str, float]) -> Covered:
     """Cover the items of the commonest source where nearly all are from it.
 
-    Whether a site or an app is the group's own cannot be told from the data: that its readers pass on what it publishes accounts for the
-    sharing, as long as they come when they read.
+    Whether a site or an app is the group's own cannot be told from the data: that its readers, or machines of theirs, pass on what it
+    publishes accounts for the sharing. Who follows one account comes when he reads; those who always follow within the hour act together.
     """
-    unhurried = _unhurried(items, limits)
     covered, notes = np.zeros(len(items.labels), dtype=bool), []
     needed = limits["source_share"] * max(int(items.content.sum()), 1)
-    for source, mask in (_commonest_host(items, background), _commonest_leader(items)):
+    everything = np.ones(len(items.labels), dtype=bool)
+    sources = (*_commonest_host(items, background), everything), (*_commonest_leader(items), _unhurried(items, limits))
+    for source, mask, readable in sources:
         said = mask & items.content
         if said.sum() >= needed:
-            covered |= said & unhurried
+            covered |= said & readable
             notes.append(f"{int(said.sum())} {source}, {_rush(items, said, limits)}")
     app, note = _app(items, background, limits["source_share"])
     return covered | app, "; ".join([*(notes or ["no site and no first account of nearly all"]), note])

@@ -54,7 +54,7 @@ class Items:
     first_item, first_account, first_time
         (m,) int64: item, member and microseconds of each member's first dated share, ordered by item and time.
     public
-        (accounts,) bool: accounts that are in no core of these traces.
+        (accounts,) bool: accounts that are in no core of any trace.
     content
         (items,) bool: something that is shared, and not a minute in which they post.
     """
@@ -99,7 +99,7 @@ def read_items(group: Group, evidence: list[Evidence], background: Background, d
     labels, places, shares = _collected(evidence, background)
     item, account, document = shares
     size, everybody = len(labels), len(corpus.names)
-    member, public = np.zeros(everybody, dtype=bool), np.ones(everybody, dtype=bool)
+    member, public = np.zeros(everybody, dtype=bool), background.public.copy()
     member[group.accounts] = True
     for accounts in [group.accounts, *(found.accounts for part in evidence for found in part.network.groups)]:
         public[accounts] = False
