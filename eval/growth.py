@@ -2,6 +2,7 @@
 
     greyzone eval update --documents 20000 --days 5
     greyzone eval update --documents 100000 --days 10 --first 0.9
+    greyzone eval update --planted 1000000
 
 The invented scenario is cut by time: a first part begins the case, and every day adds an equal share of what is left. After each day the
 same documents are run in one go in another folder. Told of each are the seconds of both up to the narratives, embedding included; ARI
@@ -25,6 +26,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from greyzone.case import Case
 from greyzone.errors import InputError
+from greyzone.eval.adding import format_adding, measure_adding
 from greyzone.eval.encoders import run_command
 from greyzone.eval.synth import write_scenario
 from greyzone.pipeline import Settings, run, update
@@ -143,10 +145,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=float, default=FIRST, help=f"share of the documents that the case begins with ({FIRST})")
     parser.add_argument("--encoder", "-e", default="default", help="encoder (default)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenario (0)")
+    parser.add_argument("--planted", type=int, metavar="N", help="add a hundredth to this many planted rows instead, without a case")
     parser.add_argument("--out", "-o", type=Path, help="folder to keep the cases in; a temporary one if not given")
     given = parser.parse_args(argv)
 
     def command() -> int:
+        if given.planted is not None:
+            sys.stdout.write(f"{format_adding(measure_adding(given.planted, seed=given.seed))}\n")
+            return 0
         with tempfile.TemporaryDirectory() as temporary:
             found = list(
                 measure(

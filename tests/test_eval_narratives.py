@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from greyzone.errors import InputError, SchemaError
 from greyzone.eval import cluster_rivals, hidden, narrative_sets, narratives, planted
+from greyzone.eval.adding import format_adding, measure_adding
 from greyzone.eval.cluster_rivals import Method, Task, method
 from greyzone.eval.cluster_run import Done, Job, run_job
 from greyzone.eval.grouping import agreement, extended_bcubed, score, separate_noise
@@ -540,3 +541,13 @@ def test_ours_or_rivals_may_be_left_out(capsys):
         assert [json.loads(line)["method"] for line in capsys.readouterr().out.splitlines()] == [left]
     assert main(["--set", "planted", "--no-ours", "--no-rivals"]) == 2
     assert "neither our clusterer nor a rival" in capsys.readouterr().err
+
+
+def test_adding_tells_the_cost_of_a_hundredth():
+    found = measure_adding(2000)
+    assert (found.fitted, found.added) == (1980, 20)
+    assert found.b3 > 0.8
+    assert all(seconds > 0 for part in (found.fit, found.add) for seconds in part)
+    assert format_adding(found).startswith("1980 rows fitted in ")
+    with pytest.raises(InputError, match="100 and more"):
+        measure_adding(40)
