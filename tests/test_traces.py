@@ -193,6 +193,24 @@ def test_one_handle_that_several_accounts_had_is_evidence():
     assert {edge["shared"] for edge in edges} == {1}
 
 
+def test_in_a_window_a_document_counts_once_by_what_it_shares():
+    moments = [START + timedelta(seconds=second) for second in (1, 4, 25, 3, 5)]
+    shares: list[dict[str, object]] = [
+        {"account": "ann", "urls": ["u"], "hashtags": ["a", "b"]},
+        {"account": "ben", "urls": ["u"], "hashtags": ["c", "d"]},
+        {"account": "cat", "urls": ["u"]},
+        # Its text is its own, as is all else that it has: it is activity by its text.
+        {"account": "dan", "urls": ["v"]},
+        {"account": None, "urls": ["u"]},
+    ]
+    rows = [_row(number, published_at=when, **fields) for number, (when, fields) in enumerate(zip(moments, shares, strict=True))]
+    second = int(START.timestamp())
+    window = f"fast:{second + 1:014d}:url:u"
+    expected = {("ann", window), ("ben", window), ("dan", f"fast:{second + 3:014d}:text:doc-000003")}
+    assert _shared(rows, "fast-10s") == expected | {("cat", f"fast:{second + 25:014d}:url:u")}
+    assert _shared(rows, "fast-1m") == expected | {("cat", window)}
+
+
 # ---------------------------------------------------------------- what cannot be tested
 
 
