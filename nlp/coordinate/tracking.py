@@ -114,7 +114,8 @@ def follow(groups: pa.Table, documents: pa.Table, members: pa.Table, *, doctrine
     reuse: list[Row] = []
     for row in sorted(groups.select(["group_id", "accounts", "documents"]).to_pylist(), key=lambda row: str(row["group_id"])):
         rows = posts.rows_of(row["accounts"])
-        acts = np.isin(posts.doc_id[rows], np.array(row["documents"] or [], dtype=object))
+        shown = pc.is_in(posts.doc_id.take(pa.array(rows)), value_set=pa.array(row["documents"] or [], pa.string()))
+        acts = np.asarray(shown.to_numpy(zero_copy_only=False), dtype=bool)
         windows += [{"group_id": row["group_id"], **found} for found in _windows(posts, rows, acts, needed)]
         reuse += [{"group_id": row["group_id"], **found} for found in _reuse(posts, rows)]
     return Tracks(table(windows, GROUP_WINDOWS), table(reuse, GROUP_REUSE))
@@ -240,7 +241,7 @@ class _Posts:
     speakers: Mapping[str, int]
     start: Ints
     speaker: Ints
-    doc_id: npt.NDArray[np.object_]
+    doc_id: pa.Array
     time: Ints
     dated: Mask
     narratives: list[str]
@@ -281,7 +282,7 @@ def _read(groups: pa.Table, documents: pa.Table, members: pa.Table) -> _Posts:
         speakers={name: number for number, name in enumerate(names)},
         start=np.searchsorted(code, np.arange(len(names) + 1)),
         speaker=code,
-        doc_id=rows["doc_id"].to_numpy(),
+        doc_id=rows["doc_id"].combine_chunks(),
         time=time,
         dated=dated,
         narratives=narratives,
