@@ -13,14 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from greyzone import records
-from greyzone.coordinate import find_groups, find_paraphrases
+from greyzone import neighbours, records
+from greyzone.coordinate import find_groups, find_paraphrases, paraphrases
 from greyzone.coordinate.paraphrases import TABLE, Paraphrases, calibrate
 from greyzone.coordinate.traces import KINDS, Corpus, Items, Trace, build_traces, read_corpus
 from greyzone.coordinate.wording import has_words
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.graph import EXACT_ROWS
+from greyzone.models.search import Search
+from greyzone.neighbours import unit_rows
 from greyzone.text import words
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -400,3 +402,19 @@ def test_a_group_that_only_rewords_is_found_in_that_trace_alone():
     assert group["traces"] == ["co-paraphrase"]
     assert len(group["items"]) == said
     assert all(item.startswith("paraphrase:") for item in group["items"])
+
+
+def test_rewordings_of_a_claim_are_one_group_though_many_are_no_nearer_than_the_threshold():
+    rng = np.random.default_rng(3)
+    claims = np.linalg.qr(rng.normal(size=(64, 3)))[0].T
+    # Two claims on one subject (cosine .5), twelve wordings of each at about .87 of each other, and forty texts of their own.
+    about = np.stack([claims[0] + claims[1], claims[0] + claims[2]]) / np.sqrt(2)
+    noise = rng.normal(size=(24, 64)) * rng.uniform(0.03, 0.065, (24, 1))
+    rows = unit_rows(np.concatenate([np.repeat(about, 12, axis=0) + noise, rng.normal(size=(40, 64))])).astype(np.float32)
+    cosines = rows[:12] @ rows[:12].T
+    assert (cosines < 0.87).mean() > 0.2
+    leaders = neighbours.leaders(rows, 0.87)
+    assert len(np.unique(leaders[:12])) > 1
+    group = paraphrases._Space.of(rows, np.arange(64), Search("cpu")).groups(0.87)
+    assert len(np.unique(group[:12])) == len(np.unique(group[12:24])) == 1
+    assert len(np.unique(group)) == 42
