@@ -18,7 +18,7 @@ from greyzone.case import Case, digest, fingerprint
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import CaseError, InputError
 from greyzone.models import check_arguments
-from greyzone.records import TABLES
+from greyzone.records import GIVEN, TABLES
 
 __all__ = ["STAGES", "Settings", "Stage", "advance", "run", "update"]
 
@@ -318,7 +318,7 @@ def _held(stage: Stage, work: Work, digests: dict[str, str]) -> frozenset[str]:
 
 
 def _fingerprint(stage: Stage, work: Work, digests: dict[str, str], inputs: Mapping[str, tuple[str, str]] | None = None) -> str:
-    files = {name: digest(work.case.path / _file(name)) for name in stage.reads}
+    files = {name: digest(work.case.path / _file(name)) for name in stage.reads if name not in GIVEN or work.case.has(name)}
     obeyed: dict[str, object] = {}
     for name in stage.obeys:
         value = getattr(work.settings, name)

@@ -382,6 +382,14 @@ LINKS = _schema(
 )
 """One row a candidate pair. `type_probabilities` follow `LINK_TYPES`; `evidence` are doc_ids; `rivals` the incidents that lost."""
 
+DECISIONS = _schema(
+    **dict.fromkeys(("decision_id", "link_id", "incident_id", "narrative_id", "decision", "type", "note", "who"), pa.string()),
+    day=pa.date32(),
+    revision=pa.int64(),
+)
+"""What people decided of links (`greyzone.review`), rows only ever added. `decision` is yes, no or unsure, `revision` counts from 0 per
+pair and person."""
+
 ITEMS = pa.list_(pa.struct([("text", pa.string()), ("documents", STRINGS)]))
 
 CAMPAIGNS = _schema(
@@ -461,11 +469,15 @@ TABLES: dict[str, pa.Schema] = {
     "incidents": INCIDENTS,
     "merges": MERGES,
     "links": LINKS,
+    "decisions": DECISIONS,
     "campaigns": CAMPAIGNS,
     "impact": IMPACT,
     "shares": SHARES,
 }
 """Every table of a case folder by name."""
+
+GIVEN = ("decisions",)
+"""Tables that people fill and no stage writes: without rows until they do."""
 
 
 def content_id(prefix: str, *parts: object) -> str:

@@ -14,14 +14,14 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, TextIO
 
 import pyarrow as pa
 
 from greyzone.doctrine import Doctrine
 from greyzone.errors import InputError
-from greyzone.records import CAMPAIGNS, GROUPS, IMPACT, INCIDENTS, LINKS, NARRATIVES, check, empty
+from greyzone.records import CAMPAIGNS, DECISIONS, GROUPS, IMPACT, INCIDENTS, LINKS, NARRATIVES, check, empty
 from greyzone.words import Interval, pseudonym
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,17 @@ CONFIDENCE = {"low": 15, "moderate": 50, "high": 85}
 EPOCH = "2024-01-01T00:00:00.000Z"
 """Creation time of the objects that do not depend on data: our identity and extension definition."""
 SOURCES = {"attack": "mitre-attack", "att&ck": "mitre-attack", "mitre": "mitre-attack", "disarm": "DISARM"}
-SCHEMAS = {"campaigns": CAMPAIGNS, "incidents": INCIDENTS, "narratives": NARRATIVES, "links": LINKS, "groups": GROUPS, "impact": IMPACT}
+SCHEMAS = {
+    "campaigns": CAMPAIGNS,
+    "incidents": INCIDENTS,
+    "narratives": NARRATIVES,
+    "links": LINKS,
+    "decisions": DECISIONS,
+    "groups": GROUPS,
+    "impact": IMPACT,
+}
+OPINIONS = {"yes": "agree", "no": "disagree", "unsure": "neutral"}
+"""What a decision on a link is in the vocabulary of STIX 2.1, section 10.19."""
 
 
 def to_bundle(tables: Mapping[str, pa.Table], *, doctrine: Doctrine, handles: bool = False) -> Object:
@@ -55,9 +65,9 @@ def to_bundle(tables: Mapping[str, pa.Table], *, doctrine: Doctrine, handles: bo
     Parameters
     ----------
     tables
-        Any of campaigns, incidents, narratives, links, groups, impact; others are not exported.
+        Any of campaigns, incidents, narratives, links, decisions, groups, impact; others are not exported.
     doctrine
-        Gives the TLP marking, and the probability from which a link is exported.
+        Gives the TLP marking, and the probability from which a link is exported; those that people decided on are exported, too.
     handles
         Whether accounts of groups keep their handles; hashed names otherwise.
 
@@ -97,10 +107,15 @@ def iter_objects(tables: Mapping[str, pa.Table], *, doctrine: Doctrine, handles:
     for row in sorted(rows["narratives"], key=lambda row: row["narrative_id"]):
         yield _narrative(make, row)
     known = {row["incident_id"] for row in rows["incidents"]} | {row["narrative_id"] for row in rows["narratives"]}
-    told = [row for row in rows["links"] if row["p"] >= doctrine["campaign.link"] and {row["incident_id"], row["narrative_id"]} <= known]
+    decided = {row["link_id"] for row in rows["decisions"]}
+    strong = [row for row in rows["links"] if row["p"] >= doctrine["campaign.link"] or row["link_id"] in decided]
+    told = [row for row in strong if {row["incident_id"], row["narrative_id"]} <= known]
     for row in sorted(told, key=lambda row: row["link_id"]):
         yield _link(make, row)
-    logger.info("exported %d of %d links: those with p >= %g and both ends", len(told), len(rows["links"]), doctrine["campaign.link"])
+    logger.info(
+        "exported %d of %d links: those with both ends and p >= %g or a decision", len(told), len(rows["links"]), doctrine["campaign.link"]
+    )
+    yield from _opinions(make, rows["decisions"], {row["link_id"] for row in told})
     for row in sorted(rows["groups"], key=lambda row: row["group_id"]):
         yield from _group(make, row, handles)
     last = {row["target_state"]: row for row in sorted(rows["impact"], key=lambda row: (row["target_state"], row["date"]))}
@@ -208,6 +223,31 @@ def _link(make: _Maker, row: Row) -> Object:
         confidence=round(100 * row["p"]),
         description=f"{row['type']}: probability {row['p']:.2f} (interval {low:.2f}-{high:.2f}), {state}; not a statement about causes.",
     )
+
+
+def _opinions(make: _Maker, decisions: Sequence[Row], exported: set[str]) -> Iterator[Object]:
+    """Yield what each person last decided of a link that is exported; its id stays when the person decides anew."""
+    history: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(decisions, key=lambda row: (row["link_id"], row["who"], row["revision"])):
+        history.setdefault((row["link_id"], row["who"]), []).append(row)
+    told = {key: rows for key, rows in history.items() if key[0] in exported}
+    logger.info("%d of %d opinions are on links that are not exported", len(history) - len(told), len(history))
+    for (link, who), rows in told.items():
+        first, last = rows[0], rows[-1]
+        ends = object_id("narrative", last["narrative_id"]), object_id("incident", last["incident_id"])
+        yield make(
+            "opinion",
+            link,
+            who,
+            opinion=OPINIONS[last["decision"]],
+            explanation="; ".join(part for part in (last["type"], last["note"]) if part),
+            authors=[who],
+            object_refs=[object_id("relationship", "related-to", *ends)],
+        ) | {"created": _midnight(first["day"]), "modified": _midnight(last["day"])}
+
+
+def _midnight(day: date) -> str:
+    return f"{day.isoformat()}T00:00:00.000Z"
 
 
 def _group(make: _Maker, row: Row, handles: bool) -> Iterator[Object]:
@@ -349,6 +389,7 @@ def _time(moment: datetime | None) -> str | None:
 
 def _bundle_id(first: str, tables: Mapping[str, pa.Table]) -> str:
     keys = {"campaigns": "campaign_id", "incidents": "incident_id", "narratives": "narrative_id", "links": "link_id", "groups": "group_id"}
+    keys["decisions"] = "decision_id"
     digest = hashlib.blake2b(first.encode(), digest_size=16)
     for name, key in sorted(keys.items()):
         for identifier in sorted(tables[name][key].to_pylist() if name in tables else ()):

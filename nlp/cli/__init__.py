@@ -15,6 +15,7 @@ import typer
 
 from greyzone._version import __version__
 from greyzone.cli import coordination, journey, look
+from greyzone.cli import review as reviewing
 from greyzone.cli.evaluate import eval_app
 from greyzone.cli.printing import note, say
 from greyzone.cli.train import train_app
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "impact": journey.impact,
     "campaigns": journey.campaigns,
     "report": journey.report,
+    "review": reviewing.review,
     "show": look.show,
     "sql": look.sql,
     "doctor": look.doctor,

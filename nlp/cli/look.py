@@ -105,7 +105,9 @@ def export_stix(
 
     opened = Case(case)
     doctrine = load_doctrine(str(opened.settings.get("doctrine", "default")))
-    tables = {name: opened.table(name) for name in ("incidents", "narratives", "groups", "links", "campaigns", "impact", "shares")}
+    tables = {
+        name: opened.table(name) for name in ("incidents", "narratives", "groups", "links", "decisions", "campaigns", "impact", "shares")
+    }
     if out == Path("-"):
         write_bundle(tables, sys.stdout, doctrine=doctrine)
         return
