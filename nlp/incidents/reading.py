@@ -1,4 +1,4 @@
-"""Which reader a file of incidents takes, told by its content, and the bounded opening of plain, .gz and .zst files."""
+"""Which reader a file of incidents takes, told by its content, and the bounded opening of plain, .gz and .zst files and of folders."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from greyzone.errors import InputError
-from greyzone.incidents import dcid, eurepoc, stix
+from greyzone.incidents import attack, cfr, csis, cyberpeace, dcid, eurepoc, misp, stix, veris
 from greyzone.incidents.mapping import Mapped, load_mapping, parse_json_lines, read_row
 from greyzone.incidents.reports import Draft, finish, reject, sound
 from greyzone.records import REJECTS, REPORTS, ReportBatch, table
@@ -26,6 +26,24 @@ LARGEST = 1 << 30
 
 Row = Mapping[str, object]
 Found = tuple[list[tuple[Draft, int]], list[dict[str, object]]]
+
+
+class Known(NamedTuple):
+    """A table that is known by its columns: those columns, the ones of which one must say something, and its reader."""
+
+    columns: frozenset[str]
+    named: tuple[str, ...]
+    read_row: Callable[[Mapping[str, str], str, int], tuple[Draft | None, list[dict[str, object]]]]
+
+
+TABLES = (
+    Known(eurepoc.COLUMNS, ("name",), eurepoc.read_row),
+    Known(dcid.COLUMNS, ("Name",), dcid.read_row),
+    Known(cfr.COLUMNS, ("Title",), cfr.read_row),
+    Known(csis.COLUMNS, ("target", "adversary", "technique"), csis.read_row),
+    Known(cyberpeace.COLUMNS, ("eventName",), cyberpeace.read_row),
+)
+"""Tables read without a mapping; the first whose columns are all there is taken."""
 
 
 def read_reports(
@@ -40,7 +58,9 @@ def read_reports(
     Parameters
     ----------
     path
-        EuRepoC or DCID table, STIX 2.1 bundle, or any CSV, TSV, JSON lines or Parquet table with a mapping; plain, .gz or .zst.
+        A table of EuRepoC, DCID, CFR, CSIS or CyberPeace; a STIX 2.1 bundle; MISP events, VERIS incidents or ATT&CK campaigns as an
+        object, list or lines of JSON; any CSV, TSV, JSON lines or Parquet table with a mapping; plain, .gz or .zst; or a folder of
+        these, read in the order of their names.
     mapping
         A mapping file or its content (see `greyzone.incidents.mapping`); it takes precedence over what the columns look like.
     source
@@ -57,25 +77,53 @@ def read_reports(
     Raises
     ------
     InputError
-        If the file is absent, empty, binary, too large or damaged, or its columns are not known and there is no mapping.
+        If the file is absent, empty, binary, too large or damaged, or its columns are not known and there is no mapping; in a folder
+        such a file is a reject, and only a folder without any other is an error.
     """
     where = Path(path)
     mapped = load_mapping(mapping) if mapping is not None else None
-    with _opened(where) as stream:
-        content = _bounded(stream, where)
-    drafts, rejects = _parse(content, where, mapped, source)
     last = as_of.replace(tzinfo=as_of.tzinfo or UTC) if as_of is not None else None
     rows: list[dict[str, object]] = []
-    for draft, offset in drafts:
-        draft.source = source or draft.source
-        if last is not None and draft.onset is not None and draft.onset.lo > last:
-            rejects.append(reject("onset after the as-of date", draft.onset.lo.date(), str(path), offset))
+    rejects: list[dict[str, object]] = []
+    failed: list[InputError] = []
+    files = sorted(item for item in where.rglob("*") if item.is_file()) if where.is_dir() else [where]
+    for file in files:
+        try:
+            with _opened(file) as stream:
+                content = _bounded(stream, file)
+            drafts, notes = _parse(content, file, mapped, source)
+        except InputError as error:
+            if not where.is_dir():
+                raise
+            failed.append(error)
+            rejects.append(reject("file that could not be read", error, str(file), 0))
             continue
-        if draft.onset is None:
-            rejects.append(reject("no usable date", draft.name, str(path), offset, action="repaired"))
-        rejects += [reject(flag, draft.name, str(path), offset, action="repaired") for flag in draft.flags]
-        rows.append(finish(draft, str(path), offset))
+        rejects += notes
+        for draft, offset in drafts:
+            _finish(draft, offset, str(file), source, last, rows, rejects)
+    if len(failed) == len(files):
+        first = f"; the first: {failed[0]}" if failed else ""
+        raise InputError(f"no file of {len(files):,} in {path} could be read{first}", "files of incidents")
     return ReportBatch(table(rows, REPORTS), table(rejects, REJECTS))
+
+
+def _finish(
+    draft: Draft,
+    offset: int,
+    path: str,
+    source: str | None,
+    last: datetime | None,
+    rows: list[dict[str, object]],
+    rejects: list[dict[str, object]],
+) -> None:
+    draft.source = source or draft.source
+    if last is not None and draft.onset is not None and draft.onset.lo > last:
+        rejects.append(reject("onset after the as-of date", draft.onset.lo.date(), path, offset))
+        return
+    if draft.onset is None:
+        rejects.append(reject("no usable date", draft.name, path, offset, action="repaired"))
+    rejects += [reject(flag, draft.name, path, offset, action="repaired") for flag in draft.flags]
+    rows.append(finish(draft, path, offset))
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -133,16 +181,66 @@ def _json(text: str, path: Path, mapped: Mapped | None, source: str | None) -> F
     try:
         value = sound(json.loads(text))
     except RecursionError:
-        raise InputError(f"{path} is nested too deeply", "a STIX 2.1 bundle") from None
+        raise InputError(f"{path} is nested too deeply", "JSON of STIX, MISP, VERIS or ATT&CK") from None
     except ValueError:
-        return _by_mapping(parse_json_lines(text), path, mapped, source)
+        rows = parse_json_lines(text)
+        known = mapped is None and any(_kind(row) for _, row in rows)
+        return _objects(rows, path) if known else _by_mapping(rows, path, mapped, source)
     if isinstance(value, list):
-        return _by_mapping([(at, item if isinstance(item, dict) else None) for at, item in enumerate(value, start=1)], path, mapped, source)
-    if not isinstance(value, dict) or value.get("type") != "bundle" or not isinstance(value.get("objects"), list):
-        content = value if isinstance(value, dict) else {}
-        kind = f"type {content['type']!r}" if "type" in content else f"keys {', '.join(sorted(content)[:8])}"
-        raise InputError(f"{path} holds JSON with {kind}", "a STIX 2.1 bundle", "or JSON lines with a mapping file")
-    return stix.read_bundle(value, str(path))
+        listed = list(enumerate(value, start=1))
+        if mapped is None and any(_kind(item) for item in value):
+            return _objects(listed, path)
+        return _by_mapping([(at, item if isinstance(item, dict) else None) for at, item in listed], path, mapped, source)
+    content = value if isinstance(value, dict) else {}
+    if isinstance(content.get("response"), list | dict):
+        inner = content["response"]
+        return _objects(list(enumerate(inner if isinstance(inner, list) else [inner], start=1)), path)
+    if _kind(content):
+        return _objects([(1, content)], path)
+    kind = f"type {content['type']!r}" if "type" in content else f"keys {', '.join(sorted(content)[:8])}"
+    raise InputError(
+        f"{path} holds JSON with {kind}", "a STIX 2.1 bundle, a MISP event, a VERIS incident", "or JSON lines with a mapping file"
+    )
+
+
+def _kind(item: object) -> str:
+    """Name what an object of JSON is, by its keys; "" for what no reader knows."""
+    if not isinstance(item, dict):
+        return ""
+    if item.get("type") == "bundle" and isinstance(item.get("objects"), list):
+        return "stix"
+    if isinstance(item.get("Event"), dict):
+        return "misp"
+    if item.keys() >= attack.COLUMNS:
+        return "attack"
+    return "veris" if item.keys() >= veris.KEYS else ""
+
+
+def _objects(items: list[tuple[int, object]], path: Path) -> Found:
+    """Read objects of JSON, each by the reader of its kind; one bundle alone keeps the places of its objects."""
+    drafts: list[tuple[Draft, int]] = []
+    rejects: list[dict[str, object]] = []
+    for offset, item in items:
+        kind = _kind(item)
+        content = cast("dict[str, object]", item)
+        if kind == "stix":
+            found, notes = stix.read_bundle(content, str(path))
+            drafts += found if len(items) == 1 else [(draft, offset) for draft, _ in found]
+        elif kind:
+            event = cast("Row", content["Event"]) if kind == "misp" else content
+            draft, notes = _READERS[kind](event, str(path), offset)
+            drafts += [(draft, offset)] if draft is not None else []
+        else:
+            notes = [reject("JSON that no reader knows", str(item)[:80], str(path), offset)]
+        rejects += notes
+    return drafts, rejects
+
+
+_READERS: dict[str, Callable[[Row, str, int], tuple[Draft | None, list[dict[str, object]]]]] = {
+    "misp": misp.read_event,
+    "attack": attack.read_campaign,
+    "veris": veris.read_incident,
+}
 
 
 def _delimited(text: str, path: Path, mapped: Mapped | None, source: str | None) -> Found:
@@ -151,14 +249,14 @@ def _delimited(text: str, path: Path, mapped: Mapped | None, source: str | None)
     rows = _csv_rows(text, separator)
     header = next(rows, (0, ""))[1]
     names = header if isinstance(header, list) else []
-    if mapped is None and not ({*names} >= eurepoc.COLUMNS or {*names} >= dcid.COLUMNS):
+    known = next((table for table in TABLES if {*names} >= table.columns), None)
+    if mapped is None and known is None:
         raise _unknown_table(path, names)
     drafts: list[tuple[Draft, int]] = []
     rejects: list[dict[str, object]] = []
     if mapped is not None:
         _check_columns(mapped, names, path)
     name = _source_name(path, mapped, source)
-    reader = eurepoc.read_row if {*names} >= eurepoc.COLUMNS else dcid.read_row
     for offset, cells in rows:
         if isinstance(cells, str) or len(cells) != len(names):
             detail = cells if isinstance(cells, str) else f"{len(cells)} fields instead of {len(names)}"
@@ -166,12 +264,12 @@ def _delimited(text: str, path: Path, mapped: Mapped | None, source: str | None)
             continue
         row = dict(zip(names, cells, strict=True))
         draft: Draft | None
-        if mapped is not None:
-            draft, notes = read_row(row, mapped, name, str(path), offset)
-        elif not any(cell.strip() for cell in cells) or not (row.get("name", row.get("Name")) or "").strip():
+        if mapped is not None or known is None:
+            draft, notes = read_row(row, cast("Mapped", mapped), name, str(path), offset)
+        elif not any((row.get(column) or "").strip() for column in known.named):
             draft, notes = None, [reject("row without name", "", str(path), offset)]
         else:
-            draft, notes = reader(row, str(path), offset)
+            draft, notes = known.read_row(row, str(path), offset)
         rejects += notes
         if draft is not None:
             drafts.append((draft, offset))
@@ -238,6 +336,6 @@ def _source_name(path: Path, mapped: Mapped | None, source: str | None) -> str:
 def _unknown_table(path: Path, names: list[str]) -> InputError:
     return InputError(
         f"{path} is no table that greyzone knows; its columns are {', '.join(names[:30]) or 'none'}",
-        "an EuRepoC or DCID table or a STIX bundle",
+        "a table of EuRepoC, DCID, CFR, CSIS or CyberPeace, or JSON of STIX, MISP, VERIS or ATT&CK",
         "write a mapping file such as {columns: {name: Title, onset: Date, target_states: Victims}, source: cfr}",
     )

@@ -138,6 +138,11 @@ def unique(values: Iterable[_T]) -> list[_T]:
     return list(dict.fromkeys(values))
 
 
+def content_key(*parts: str) -> str:
+    """Return an id for a row of a table without ids: the same content has the same one wherever it stands."""
+    return content_id("row", *parts)
+
+
 def clean_text(value: object) -> str:
     """Return a value as text without HTML tags, entities, control and direction marks, white space collapsed, in NFC."""
     if value is None:

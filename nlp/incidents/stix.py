@@ -4,6 +4,8 @@ Reached from an event in at most three steps of relationships and object referen
 actors), identities and locations (target states and sectors), malware, tools, vulnerabilities, indicators and observables (entities). A
 report that refers to an incident or campaign lends it its links and publication date, and is no event of its own.
 
+Campaigns of ATT&CK's own bundle (objects with ``x_mitre_`` properties) are dated by month, as `greyzone.incidents.attack` says.
+
 Admiralty comes from ``confidence`` by the STIX scale (80 and more: 1, then every 20 points a step). Every object is an event, part of
 one, or a row of `REJECTS`; references to objects that are not there are counted, circles are walked once.
 """
@@ -15,6 +17,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
 from greyzone.dates import Moment
+from greyzone.incidents.attack import month_of, plain_text, year_flags
 from greyzone.incidents.reports import Draft, clean_text, is_generic, moment_of, onset_interval, reject, states_of, technique_of, unique
 
 EVENTS = ("incident", "campaign", "report")
@@ -158,9 +161,12 @@ def _reach(start: str, objects: Objects, relations: Mapping[str, list[tuple[str,
 
 def _draft(event: Mapping[str, object], around: list[tuple[Mapping[str, object], str]], reports: list[Mapping[str, object]]) -> Draft:
     start, stop = (_moment(event, names) for names in (_STARTS, _ENDS))
-    onset, end, flags = onset_interval(start, stop, widen=False)
     name = clean_text(event.get("name")) or str(event["id"])
     description = clean_text(event.get("description"))
+    if mitre := any(key.startswith("x_mitre_") for key in event):
+        start, stop, description = month_of(start), month_of(stop), plain_text(event.get("description"))
+    onset, end, flags = onset_interval(start, stop, widen=False)
+    flags += year_flags(onset, description) if mitre else []
     states: list[str] = []
     sectors: list[str] = []
     entities: list[tuple[str, str]] = []
