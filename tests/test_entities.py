@@ -1,14 +1,24 @@
-"""Entities: what counts as a name, how artefacts are spelt, and one-pass matching against a naive scan."""
+"""Entities: what counts as a name, how artefacts are spelt, what supports an ambiguous name, and one-pass matching against a naive scan."""
 
 from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greyzone.entities import Entity, Gazetteer, build_gazetteer, find_artefacts, find_entities, refang
+from greyzone.entities import Entity, Gazetteer, Name, build_gazetteer, find_artefacts, find_entities, find_matches, read_names, refang
+from greyzone.entities.artefacts import artefacts_of
+from greyzone.entities.automaton import build_automaton, outermost
+from greyzone.entities.gazetteer import general_words
+from greyzone.entities.tagger import HubTagger, Tagger
+from greyzone.entities.tokens import seen_words, tokens
+from greyzone.errors import EncoderError, InputError
 from greyzone.records import INCIDENTS, table
 from greyzone.text import fold, words
 
@@ -94,12 +104,14 @@ def test_artefacts_of_incidents_are_found_in_texts():
     ]
 
 
-ALPHABET = ["Tarn", "well", "Brisk", "Otter", "moon", "Kest"]
+ALPHABET = ["Tarnq", "wexl", "Brisq", "Ottrex", "moonq", "Kestrox"]
+"""Invented, since a word of a language would need support."""
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(ALPHABET), max_size=8).map(" ".join), max_size=4))
 def test_matching_equals_a_naive_scan_for_phrases(texts: list[str]):
-    phrases = ["Tarn well Brisk", "Brisk Otter", "well Kest"]
+    phrases = ["Tarnq wexl Brisq", "Brisq Ottrex", "wexl Kestrox"]
     gazetteer = build_gazetteer(incidents({"entities": [{"kind": "organisation", "value": phrase} for phrase in phrases]}))
     naive = []
     for row, text in enumerate(texts):
@@ -118,7 +130,7 @@ def test_order_of_incidents_does_not_matter():
         {"name": "Kestrel"},
     ]
     first, second = build_gazetteer(incidents(*rows)), build_gazetteer(incidents(*rows[::-1]))
-    assert (first.entities, dict(first.surfaces), dict(first.starts)) == (second.entities, dict(second.surfaces), dict(second.starts))
+    assert (first.entities, dict(first.surfaces), first.automaton) == (second.entities, dict(second.surfaces), second.automaton)
     # A word of a name that is an entity elsewhere is that entity.
     assert "malware:Kestrel" in names(first)
     assert np.array_equal(np.sort(2 - second.incident_rows), first.incident_rows)
@@ -127,3 +139,186 @@ def test_order_of_incidents_does_not_matter():
 def test_nothing_in_nothing_out():
     assert len(find_entities([], build_gazetteer(incidents())).rows) == 0
     assert len(find_entities(["", "text"], build_gazetteer(incidents())).rows) == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), max_size=8), st.lists(st.sampled_from("abcd"), max_size=30))
+def test_the_automaton_finds_what_a_scan_finds(listed: list[list[str]], text: list[str]):
+    naive = {
+        (first, first + len(name))
+        for name in listed
+        for first in range(len(text) - len(name) + 1)
+        if text[first : first + len(name)] == name
+    }
+    assert set(build_automaton(listed).find(text)) == naive
+    inside = {a for a in naive for b in naive if a != b and b[0] <= a[0] and a[1] <= b[1]}
+    assert outermost(naive) == sorted(naive - inside)
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("aB é ш'9_#@./:今日\u200b\u00ad-"), max_size=40))
+def test_words_lie_where_their_spans_say(text: str):
+    read = tokens(text)
+    seen = seen_words(text)
+    # The first look misses no word, or it says that it cannot tell.
+    assert seen is None or set(read.folded) <= set(seen)
+    for word, start, end in zip(read.folded, read.starts, read.ends, strict=True):
+        assert word == fold(text[start:end])
+        assert 0 <= start < end <= len(text)
+
+
+def test_a_match_says_where_what_and_how_sure():
+    names = [Name("actor", "Brisk Otter", ("TA 999", "Velvet Quokka")), Name("malware", "Kestroxin")]
+    gazetteer = build_gazetteer(incidents({"actors": [{"name": "Velvet Quokka"}]}), names)
+    text = "On Monday ta999 used Kestroxin; see hxxps://x"
+    assert [(item.start, item.end, item.kind, item.value, item.support) for item in find_matches([text], gazetteer)] == [
+        (10, 15, "actor", "Brisk Otter", "clear"),
+        (21, 30, "malware", "Kestroxin", "clear"),
+    ]
+    # The incident's actor is the table's, whatever alias it used.
+    owned = {gazetteer.entities[at] for at in gazetteer.incident_entities}
+    assert owned == {Entity("actor", "Brisk Otter")}
+
+
+def test_an_alias_of_two_actors_is_both():
+    gazetteer = build_gazetteer(incidents(), [Name("actor", "Brisk Otter", ("Zorvex",)), Name("actor", "Mild Stoat", ("Zorvex",))])
+    assert [item.value for item in find_matches(["by Zorvex"], gazetteer)] == ["Brisk Otter", "Mild Stoat"]
+
+
+ORDINARY = next(word for word in sorted(general_words()) if len(word) > 6 and word.isascii() and word.isalpha())
+"""A word that the frequencies know, so that these tests hold whatever words they have."""
+
+
+def field_of_incidents() -> list[dict[str, object]]:
+    return [{"name": f"Case {at}", "description": f"the zorbware encrypted many things in place {at}"} for at in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("text", "support"),
+    [
+        ("we saw {0} here", None),
+        ("{0} in the morning", None),
+        ("they say that {0} did it", "capital"),
+        ("{0} used zorbware again", "company"),
+        ("we met {0} and Kestroxin there", "capital and company"),
+        ("a {0} of zorbware was seen", None),
+    ],
+)
+def test_a_word_of_the_language_needs_support(text: str, support: str | None):
+    # Lower case is the word, a capital at the start says nothing, and what stands beside it speaks for it.
+    written = ORDINARY if text.startswith(("we saw", "a ")) else ORDINARY.capitalize()
+    gazetteer = build_gazetteer(incidents(*field_of_incidents()), [Name("actor", ORDINARY.capitalize()), Name("malware", "Kestroxin")])
+    assert "zorbware" in gazetteer.field
+    matches = find_matches([text.format(written)], gazetteer)
+    found = [item.support for item in matches if item.kind == "actor"]
+    assert found == ([support] if support else [])
+    assert matches.unsupported == ({} if support else {ORDINARY: 1})
+
+
+def test_headlines_and_acronyms_say_little_by_capitals():
+    gazetteer = build_gazetteer(incidents(), [Name("actor", ORDINARY.capitalize()), Name("organisation", "WHQ")])
+    word = ORDINARY.capitalize()
+    texts = [f"Many Moonrises Over {word} Again Today", f"many moonrises over {word} again today", "ask Whq of it", "ask WHQ of it"]
+    matches = find_matches([*texts, *["ask whq of it"] * 6], gazetteer)
+    assert [(item.row, item.support) for item in matches] == [(1, "capital")]
+    # Most uses of the letters are a word, so that even the capitals would need company.
+    assert matches.ambiguities["whq"] >= 0.5
+    assert [item.row for item in find_matches(texts, gazetteer)] == [1, 2, 3]
+
+
+def test_cyrillic_endings_are_undone_and_latin_ones_are_not():
+    gazetteer = build_gazetteer(
+        incidents({"entities": [{"kind": "organisation", "value": "Капков"}, {"kind": "organisation", "value": "Забеда"}]})
+    )
+    texts = ["о Капковым сказали", "вижу Забеду", "с Забедой", "Kapkova said", "Капковский"]
+    assert found(texts, gazetteer) == [(0, "Капков"), (1, "Забеда"), (2, "Забеда")]
+
+
+def test_names_never_begin_or_end_inside_a_word():
+    gazetteer = build_gazetteer(incidents(), [Name("malware", "Kestroxin"), Name("actor", "Brisk Otter")])
+    assert len(find_matches(["Kestroxins preKestroxin Kestroxiné x@Kestroxin.org https://a.b/Kestroxin @Kestroxin"], gazetteer)) == 0
+    tagged = list(find_matches(["so #BriskOtter and #Kestroxin_1"], gazetteer))
+    assert [(item.start, item.end, item.value) for item in tagged if item.kind == "actor"] == [(4, 14, "Brisk Otter")]
+
+
+def test_platforms_are_no_artefacts_and_spans_are_those_of_the_text():
+    text = "на hxxps[:]//кот[.]рф/x и m.facebook.com, docs.google.com/a, evil.blogspot.com, x(dot)org, CVE‑2031‑12345"
+    found_here = {(item.kind, item.value, text[item.start : item.end]) for item in artefacts_of(text)}
+    assert ("domain", "кот.рф".encode("idna").decode(), "кот[.]рф") in found_here
+    assert ("domain", "x.org", "x(dot)org") in found_here
+    values = {value for kind, value, _ in found_here if kind == "domain"}
+    assert "evil.blogspot.com" in values
+    assert not values & {"facebook.com", "m.facebook.com", "docs.google.com", "google.com", "blogspot.com"}
+    assert "CVE-2031-12345" in {value for _, value, _ in found_here}
+
+
+def test_areas_are_asked_for():
+    rows = incidents({"target_state": "EE", "sectors": ["Energy"]})
+    assert build_gazetteer(rows).entities == ()
+    matches = find_matches(["energy in Estonia"], build_gazetteer(rows, areas=True))
+    assert [(item.kind, item.value, item.ambiguity) for item in matches] == [("sector", "Energy", 0.0), ("place", "EE", 0.0)]
+
+
+def test_order_of_texts_does_not_matter():
+    gazetteer = build_gazetteer(incidents(*field_of_incidents()), [Name("actor", ORDINARY.capitalize()), Name("malware", "Kestroxin")])
+    texts = [f"a {ORDINARY} b", f"then {ORDINARY.capitalize()} came by", "Kestroxin", f"{ORDINARY.capitalize()} zorbware"] * 3
+    one = [item[3:] + (texts[item.row],) for item in find_matches(texts, gazetteer)]
+    other = [item[3:] + (texts[::-1][item.row],) for item in find_matches(texts[::-1], gazetteer)]
+    assert sorted(one) == sorted(other)
+
+
+def test_tables_are_read(tmp_path: Path):
+    cluster = {"type": "threat-actor", "values": [{"value": "Brisk Otter", "meta": {"synonyms": ["Zorvex"]}, "description": "d"}, {}]}
+    (tmp_path / "misp.json").write_text(json.dumps(cluster))
+    objects = [
+        {"type": "malware", "name": "Kestroxin", "x_mitre_aliases": ["Kx"]},
+        {"type": "malware", "name": "Old", "revoked": True},
+        {"type": "relationship"},
+    ]
+    (tmp_path / "stix.json").write_text(json.dumps({"type": "bundle", "objects": objects}))
+    lines = "\n".join(json.dumps({"id": f"G{at}", "name": f"Group {at}", "aliases": []}) for at in range(2))
+    (tmp_path / "attack.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    assert read_names(tmp_path / "misp.json") == [Name("actor", "Brisk Otter", ("Zorvex",), "d")]
+    assert read_names(tmp_path / "stix.json") == [Name("malware", "Kestroxin", ("Kx",))]
+    assert [name.value for name in read_names(tmp_path / "attack.jsonl.gz")] == ["Group 0", "Group 1"]
+    (tmp_path / "bad.json").write_text('{"type": "moons", "values": []}')
+    with pytest.raises(InputError, match="moons"):
+        read_names(tmp_path / "bad.json")
+
+
+def test_a_model_reads_all_of_a_long_text(tmp_path: Path):
+    pytest.importorskip("transformers")
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
+
+    vocabulary = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "otter"])}
+    backend = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=3,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        max_position_embeddings=16,
+        id2label={0: "O", 1: "B-ORG"},
+        label2id={"O": 0, "B-ORG": 1},
+    )
+    model = BertForTokenClassification(config)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.tensor([-50.0, 50.0]))
+    model.save_pretrained(tmp_path)
+    tagger = HubTagger(tmp_path)
+    assert isinstance(tagger, Tagger)
+    text = " ".join(["otter"] * 50)
+    found_here = tagger.tag(["", text])
+    assert [(item.row, item.start, item.value, item.kind) for item in found_here] == [
+        (1, 6 * at, "otter", "organisation") for at in range(50)
+    ]
+    with pytest.raises(EncoderError):
+        HubTagger(tmp_path / "none").tag(["x"])
