@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import http.server
+import importlib.util
 import json
 import pathlib
+import subprocess
+import sys
+import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +21,7 @@ from hypothesis import strategies as st
 from greyzone.errors import InputError
 from greyzone.incidents import read_reports
 from greyzone.incidents.csis import months_of
+from greyzone.incidents.taxii import FetchError, Limits, fetch_taxii
 
 CFR = {
     "Title": "Targeting of Estonian ministries",
@@ -356,6 +364,165 @@ def test_campaigns_of_the_attack_bundle_are_dated_by_month(tmp_path):
         "2019-05-01",
     )
     assert row["description"] == "Operation Lantern wiped disks in 2019."
+
+
+SERVER = """
+import json, sys
+from werkzeug.serving import make_server
+import medallion
+from medallion.views import collections, discovery, manifest, objects
+app = medallion.application_instance
+medallion.set_config(app, "users", {"users": {"reader": "secret"}})
+medallion.set_config(app, "taxii", {"taxii": {"max_page_size": 2}})
+medallion.set_config(app, "backend", {"backend": {
+    "module": "medallion.backends.memory_backend", "module_class": "MemoryBackend", "filename": sys.argv[1]}})
+medallion.register_blueprints(app)
+server = make_server("127.0.0.1", 0, app)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+COLLECTION = "91a7b528-80eb-42ed-a74d-c6fbd5a26116"
+
+
+def campaign(number: int) -> dict[str, object]:
+    stamp = f"2019-03-0{number}T00:00:00.000Z"
+    return {
+        "type": "campaign",
+        "spec_version": "2.1",
+        "id": f"campaign--00000000-0000-4000-8000-00000000000{number}",
+        "created": stamp,
+        "modified": stamp,
+        "name": f"Lantern {number}",
+        "first_seen": stamp,
+    }
+
+
+@pytest.fixture(scope="module")
+def taxii_server(tmp_path_factory):
+    """A real TAXII 2.1 server (medallion) on loopback with a collection of five campaigns, two a page."""
+    for package in ("medallion", "taxii2client"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed (pip install 'greyzone[dev]')")
+    stored = [campaign(number) for number in range(1, 6)]
+    manifest = [
+        {"id": item["id"], "date_added": item["modified"], "version": item["modified"], "media_type": "application/stix+json;version=2.1"}
+        for item in stored
+    ]
+    described = {
+        "id": COLLECTION,
+        "title": "Lanterns",
+        "can_read": True,
+        "can_write": False,
+        "media_types": ["application/stix+json;version=2.1"],
+    }
+    root = {
+        "information": {"title": "r", "versions": ["application/taxii+json;version=2.1"], "max_content_length": 99999},
+        "status": [],
+        "collections": [described | {"objects": stored, "manifest": manifest}],
+    }
+    folder = tmp_path_factory.mktemp("taxii")
+    data = write_json(folder / "data.json", {"/discovery": {"title": "t", "api_roots": ["root"], "default": "root"}, "root": root})
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(data)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        port = server.stdout.readline().strip()
+        yield f"http://127.0.0.1:{port}/root/collections/{COLLECTION}/"
+        server.kill()
+
+
+def test_a_collection_is_fetched_over_all_its_pages_and_read(taxii_server, tmp_path):
+    file = fetch_taxii(taxii_server, tmp_path / "b.json", user="reader", password="secret", limits=Limits(private=True), page=2)
+    batch = read_reports(file)
+    assert sorted(batch.reports.column("name").to_pylist()) == [f"Lantern {number}" for number in range(1, 6)]
+    assert reasons(batch) == []
+    again = fetch_taxii(taxii_server, tmp_path / "c.json", user="reader", password="secret", limits=Limits(private=True), page=2)
+    assert again.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("limits", "password", "words"),
+    [
+        (Limits(private=True, bytes=900), "secret", "more than 900 bytes"),
+        (Limits(private=True, pages=2), "secret", "more than 2 pages"),
+        (Limits(private=True, seconds=0.0), "secret", "more than 0 seconds"),
+        (Limits(private=True), "wrong", "401"),
+    ],
+)
+def test_a_bound_that_is_reached_is_an_error(taxii_server, tmp_path, limits, password, words):
+    with pytest.raises(FetchError, match=words):
+        fetch_taxii(taxii_server, tmp_path / "b.json", user="reader", password=password, limits=limits, page=2)
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://127.0.0.1/root/collections/x/", "not public"),
+        ("https://[::ffff:10.0.0.1]/root/collections/x/", "not public"),
+        ("https://169.254.169.254/root/collections/x/", "not public"),
+        ("http://127.0.0.1/root/collections/x/", "not encrypted"),
+        ("file:///root/collections/x/", "is no collection"),
+        ("https://host.example/root/", "is no collection"),
+    ],
+)
+def test_private_addresses_and_other_schemes_are_refused(tmp_path, url, words):
+    pytest.importorskip("taxii2client")
+    with pytest.raises(InputError, match=words):
+        fetch_taxii(url, tmp_path / "b.json")
+
+
+class Hostile(http.server.BaseHTTPRequestHandler):
+    """Answers as a hostile server: elsewhere, for ever, or not in TAXII."""
+
+    def do_GET(self):
+        if "redirect" in self.path:
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.1:1/root/collections/x/")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = b"[" * 100_000 if "objects" in self.path else b'{"id": "x", "title": "x", "can_read": true, "can_write": false}'
+        if "endless" in self.path and "objects" in self.path:
+            body = b'{"objects": [], "more": true, "next": "1"}'
+        if "squeezed" in self.path:
+            body = gzip.compress(b" " * (1 << 20))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/taxii+json;version=2.1")
+        if "squeezed" in self.path:
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if "slow" in self.path:
+            try:
+                for _ in range(200):
+                    self.wfile.write(b" ")
+                    time.sleep(0.02)
+            except OSError:
+                return
+        self.wfile.write(body)
+
+    def log_message(self, *given):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("redirect", "redirects are not followed"),
+        ("endless", "no way to them"),
+        ("nested", "could not be fetched"),
+        ("squeezed", "more than"),
+    ],
+)
+def test_hostile_answers_are_one_line(tmp_path, kind, words):
+    pytest.importorskip("taxii2client")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{kind}/collections/x/"
+        with pytest.raises(FetchError, match=words) as caught:
+            fetch_taxii(url, tmp_path / "b.json", limits=Limits(private=True, bytes=200_000, seconds=1.0))
+        server.shutdown()
+    assert "\n" not in str(caught.value)
 
 
 json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3))

@@ -5,5 +5,6 @@ from __future__ import annotations
 from greyzone.incidents.canonical import canonicalise
 from greyzone.incidents.reading import read_reports
 from greyzone.incidents.reports import TECHNIQUE_CLASSES
+from greyzone.incidents.taxii import fetch_taxii
 
-__all__ = ["TECHNIQUE_CLASSES", "canonicalise", "read_reports"]
+__all__ = ["TECHNIQUE_CLASSES", "canonicalise", "fetch_taxii", "read_reports"]

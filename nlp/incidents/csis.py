@@ -65,7 +65,7 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
     mended = [reject("target is no known state", value, path, offset, action="repaired") for value in strange]
     codes = states_of([adversary])[0]
     actor = "unnamed" if not adversary or _is_common(adversary) else adversary
-    pairs = [(actor, code) for code in codes] or ([(actor, None)] if actor != "unnamed" else [])
+    pairs: list[tuple[str, str | None]] = [(actor, code) for code in codes] or ([(actor, None)] if actor != "unnamed" else [])
     draft = Draft(
         source="csis",
         source_id=content_key("csis", *(cells[column] for column in sorted(_USED))),
