@@ -40,6 +40,7 @@ from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.engine import map_batches
 from greyzone.errors import InputError
 from greyzone.models import load_encoder
+from greyzone.models.links import load_link_model
 from greyzone.models.scripts import unknown_scripts
 from greyzone.records import COPIES, REJECTS, REPORTS, TABLES, CleanBatch, Encoder, ImpactResult, RawBatch, empty
 
@@ -85,6 +86,8 @@ class Settings:
         Day (ISO) after which a date counts as in the future.
     min_cluster_size
         Fewest documents of a narrative.
+    link_model
+        File or folder of a calibrated model of links; None or "" links by the doctrine's prior and shrink, uncalibrated.
     seed
         Seed of every random draw.
     """
@@ -104,6 +107,7 @@ class Settings:
     as_of: str | None = None
     today: str | None = None
     min_cluster_size: int = 5
+    link_model: str | None = None
     seed: int = 0
 
 
@@ -391,6 +395,7 @@ def do_link(work: Work) -> dict[str, object]:
         coordinated=_coordinated_shares(case),
         doctrine=work.doctrine,
         seed=work.settings.seed,
+        model=load_link_model(work.settings.link_model) if work.settings.link_model else None,
     )
     case.write_table("links", result.links)
     return {"links": result.links.num_rows, "types": _counts(result.links, "type"), "context": result.context}

@@ -270,7 +270,8 @@ def _input_digests(case: Case, settings: Settings) -> dict[str, str]:
     """Digest every input; one that is gone keeps the digest it had, so that later stages can still be run."""
     known = case.inputs
     digests: dict[str, str] = {}
-    for path in (*settings.documents, *settings.incidents, *([settings.incident_mapping] if settings.incident_mapping else [])):
+    alone = [path for path in (settings.incident_mapping, settings.link_model) if path]
+    for path in (*settings.documents, *settings.incidents, *alone):
         if Path(path).exists():
             digests[path] = digest(Path(path))
         elif path in known:
@@ -327,7 +328,7 @@ def _fingerprint(stage: Stage, work: Work, digests: dict[str, str], inputs: Mapp
             value = sorted([Path(path).name, *entry] for path, entry in read.items())
         elif name == "incidents":
             value = [[Path(path).name, digests[path]] for path in value]
-        elif name == "incident_mapping" and value:
+        elif name in {"incident_mapping", "link_model"} and value:
             value = digests[value]
         elif name == "doctrine":
             value = work.doctrine.hash
@@ -374,7 +375,7 @@ STAGES: tuple[Stage, ...] = (
         "link",
         ("documents", "members", "narratives", "narrative_vectors", "carriers", "incidents"),
         ("links",),
-        ("encoder", "doctrine", "seed"),
+        ("encoder", "doctrine", "seed", "link_model"),
         acts.do_link,
     ),
     Stage("impact", ("documents", "incidents", "narratives", "links"), ("impact", "shares"), ("doctrine", "as_of", "seed"), acts.do_impact),

@@ -20,6 +20,7 @@ from greyzone.cli.options import (
     IncidentMappingOption,
     IncidentsOption,
     LexicalOption,
+    LinkModelOption,
     LongTextsOption,
     MapOption,
     OutOption,
@@ -162,12 +163,20 @@ def read_incidents(
     print_notes(case, "incidents")
 
 
-def link(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
+def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOption = None) -> None:
     """Link narratives to incidents, with the evidence and the odds.
 
     Example: greyzone link CASE
+
+    Example: greyzone link CASE --model link-model
     """
-    advance_case(case, changes(doctrine=doctrine), until="link")
+    from greyzone.models.links import load_link_model
+
+    chosen = "" if model == "none" else model
+    if chosen:
+        # Said before the case remembers it.
+        load_link_model(chosen)
+    advance_case(case, changes(doctrine=doctrine, link_model=chosen), until="link")
     print_notes(case, "link")
 
 

@@ -38,6 +38,9 @@ LexicalOption = Annotated[
 ]
 DoctrineOption = Annotated[str | None, typer.Option("--doctrine", help="default, additive, worst-event, or a YAML file of one's own.")]
 AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Day of the impact score; the last document's day if not given.")]
+LinkModelOption = Annotated[
+    str | None, typer.Option("--model", help="Calibrated model of links (greyzone train links), kept for the case; 'none' goes back.")
+]
 SizeOption = Annotated[int | None, typer.Option("--min-cluster-size", min=2, help="Fewest documents of a narrative (5 if not given).")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0 if not given).")]
 WorkersOption = Annotated[

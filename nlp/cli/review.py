@@ -74,9 +74,14 @@ def _keep_filled(case: Case, target: Path) -> None:
     if not target.exists():
         return
     try:
-        # The stand-ins matter only where a person has not said: then what is there is new in any case.
-        found = read_decisions(read_rows(target), links=case.table("links"), decisions=case.table("decisions"), who="?", day="9999-12-31")
-        told = f"{found.counts['new']} decisions that the case has not" if found.counts["new"] else ""
+        past = case.table("decisions")
+        found = read_decisions(read_rows(target), links=case.table("links"), decisions=past, who="?", day="9999-12-31").decisions
+        # Who and day may have been given when the table was read: what was said of a pair is what must not be lost.
+        said = ("link_id", "decision", "type", "note")
+        new = set(zip(*found.select(said).to_pydict().values(), strict=True)) - set(
+            zip(*past.select(said).to_pydict().values(), strict=True)
+        )
+        told = f"{len(new)} decisions that the case has not" if new else ""
     except InputError as error:
         told = f"what cannot be read back ({error.found})"
     if told:

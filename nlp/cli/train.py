@@ -31,9 +31,15 @@ TRAININGS = (
         "Train a classifier of persuasion techniques or narrative labels, with calibrated thresholds.",
         "greyzone train techniques --data paragraphs.jsonl --out my-head",
     ),
+    Forwarded(
+        "links",
+        "greyzone.training.links",
+        "Train a monotone, calibrated model of links from the decisions in cases.",
+        "greyzone train links CASE OTHER_CASE --out link-model",
+    ),
 )
 """Every training: its name, its module with a ``main(argv)``, what it does, an example."""
 
-train_app = typer.Typer(help="Train encoders and classifiers.", no_args_is_help=True, rich_markup_mode=None)
+train_app = typer.Typer(help="Train encoders, classifiers and the calibrated model of links.", no_args_is_help=True, rich_markup_mode=None)
 for training in TRAININGS:
     forward(train_app, training)

@@ -32,7 +32,21 @@ from greyzone.link.eventstudy import event_studies
 from greyzone.link.kinds import YIELDS, choose_evidence, speaks_of_leaks, type_scores
 from greyzone.link.lag import Onsets, Timing, kernel_of, timing
 from greyzone.link.placebo import Placebo, draw_placebo, precision_at, q_values
-from greyzone.records import DOCUMENTS, INCIDENTS, LINK_TYPES, LINKS, MEMBERS, NARRATIVES, Floats, LinkResult, check, content_id, table
+from greyzone.models.links import LinkModel
+from greyzone.records import (
+    DOCUMENTS,
+    INCIDENTS,
+    LINK_TYPES,
+    LINKS,
+    LLRS,
+    MEMBERS,
+    NARRATIVES,
+    Floats,
+    LinkResult,
+    check,
+    content_id,
+    table,
+)
 from greyzone.text import normal_form
 
 logger = logging.getLogger(__name__)
@@ -55,6 +69,7 @@ def link(
     coordinated: Mapping[str, float] | None = None,
     doctrine: Doctrine,
     seed: int = 0,
+    model: LinkModel | None = None,
 ) -> LinkResult:
     """Link narratives to incidents.
 
@@ -71,6 +86,8 @@ def link(
         Numbers under ``link``.
     seed
         Of the shifts of the event studies; nothing else is random.
+    model
+        Calibrated model of links; None takes the doctrine's prior and shrink.
 
     Returns
     -------
@@ -95,16 +112,16 @@ def link(
     candidate = np.zeros((incidents.num_rows, narratives.num_rows), dtype=bool)
     candidate[times.incident, times.narrative] = True
     evidence["semantic"] = semantic_evidence(incident_vectors, narrative_vectors, candidate, doctrine)
-    static = np.sum([np.nan_to_num(values, nan=0.0) for values in evidence.values()], axis=0)
-    weigh = _Weights.of(doctrine)
+    weigh = _Weights.of(doctrine, model)
+    static = weigh.static(evidence)
 
     def log_odds(pairs: Timing) -> Vector:
-        return weigh.eta(_log(pairs.ratio, weigh.clip) + static[pairs.incident, pairs.narrative])
+        return weigh.eta(_log(pairs.ratio, weigh.clip), static[pairs.incident, pairs.narrative])
 
     eta = log_odds(times)
     placebo = draw_placebo(onsets, bursts, kernel, shifts=int(doctrine["link.placebo_shifts"]), floor=weigh.floor - 1e-9, log_odds=log_odds)
     kept = np.flatnonzero(eta >= weigh.floor - 1e-9)
-    scored = _Scored(incidents, narratives, corpus, gazetteer, mentions, times, evidence, static, bursts, onsets)
+    scored = _Scored(incidents, narratives, corpus, gazetteer, mentions, times, evidence, bursts, onsets)
     links = _rows(scored, kept, eta, placebo, weigh, _coordination(narratives, coordinated, doctrine))
     context = {
         "pairs_total": incidents.num_rows * narratives.num_rows,
@@ -112,6 +129,8 @@ def link(
         "pairs_candidate": len(eta),
         "below_prior": len(eta) - len(kept),
         **_context(scored, placebo, doctrine, seed),
+        "calibrated": model is not None,
+        "model": None if model is None else {"fingerprint": model.fingerprint, **model.record},
     }
     logger.info("%d candidate pairs of %d, %d kept", len(eta), incidents.num_rows * narratives.num_rows, len(kept))
     return LinkResult(table(links, LINKS), context)
@@ -132,22 +151,37 @@ class _Weights:
     prior: tuple[float, float, float]
     rho: tuple[float, float, float]
     clip: float
+    model: LinkModel | None
 
     @classmethod
-    def of(cls, doctrine: Doctrine) -> _Weights:
+    def of(cls, doctrine: Doctrine, model: LinkModel | None) -> _Weights:
         low, middle, high = (_logit(doctrine[f"link.{name}"]) for name in ("prior_lo", "prior", "prior_hi"))
         rho = doctrine["link.rho_lo"], doctrine["link.rho"], doctrine["link.rho_hi"]
         # A doctrine may move the central value out of the range that it inherits; the range then reaches up to it.
-        return cls((min(low, middle), middle, max(high, middle)), (min(rho), rho[1], max(rho)), doctrine["link.clip"])
+        return cls((min(low, middle), middle, max(high, middle)), (min(rho), rho[1], max(rho)), doctrine["link.clip"], model)
 
     @property
     def floor(self) -> float:
         return self.prior[1]
 
-    def eta(self, total: Vector) -> Vector:
-        return self.prior[1] + self.rho[1] * total
+    def static(self, evidence: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        """Return the sum of the evidence that does not move in time, weighed if there is a model."""
+        if self.model is not None:
+            return self.model.weighed(evidence)
+        return np.asarray(np.sum([np.nan_to_num(values, nan=0.0) for values in evidence.values()], axis=0), dtype=np.float64)
 
-    def bounds(self, least: Vector, most: Vector) -> tuple[Vector, Vector]:
+    def eta(self, temporal: Vector, static: Vector) -> Vector:
+        if self.model is not None:
+            return self.model.log_odds(self.model.weight("temporal") * temporal + static)
+        return self.prior[1] + self.rho[1] * (temporal + static)
+
+    def bounds(self, least: Vector, most: Vector, static: Mapping[str, Vector]) -> tuple[Vector, Vector]:
+        """Return the ends of the interval from the ends of the temporal evidence and the other kinds."""
+        if self.model is not None:
+            ends = [np.stack([{"temporal": end, **static}[name] for name in LLRS], axis=1) for end in (least, most)]
+            return self.model.bounds(ends[0], ends[1])
+        total = np.sum([np.nan_to_num(values, nan=0.0) for values in static.values()], axis=0)
+        least, most = least + total, most + total
         low = self.prior[0] + np.minimum(self.rho[0] * least, self.rho[2] * least)
         return low, self.prior[2] + np.maximum(self.rho[0] * most, self.rho[2] * most)
 
@@ -161,7 +195,6 @@ class _Scored:
     mentions: Mentions
     times: Timing
     evidence: Mapping[str, npt.NDArray[np.float64]]
-    static: npt.NDArray[np.float64]
     bursts: Bursts
     onsets: Onsets
 
@@ -244,8 +277,8 @@ def _rows(scored: _Scored, kept: Rows, eta: Vector, placebo: Placebo, weigh: _We
     order = np.lexsort((narrative, incident, -eta[kept]))
     kept, incident, narrative = kept[order], incident[order], narrative[order]
     p = _sigmoid(eta[kept])
-    static = scored.static[incident, narrative]
-    low, high = weigh.bounds(_log(times.lowest[kept], clip) + static, _log(times.highest[kept], clip) + static)
+    static = {name: values[incident, narrative] for name, values in scored.evidence.items()}
+    low, high = weigh.bounds(_log(times.lowest[kept], clip), _log(times.highest[kept], clip), static)
     low, high = np.minimum(low, eta[kept]), np.maximum(high, eta[kept])
     precision, q = precision_at(eta[kept], placebo), q_values(eta[kept], placebo, len(eta))
     types = _types(scored, kept, coordination)
@@ -272,7 +305,7 @@ def _rows(scored: _Scored, kept: Rows, eta: Vector, placebo: Placebo, weigh: _We
                 "q": _number(q[at]),
                 "placebo_precision": _number(precision[at]),
                 "lag_days": float(lag[at]),
-                "calibrated": False,
+                "calibrated": weigh.model is not None,
                 "shared_entities": shared[at],
                 "evidence": evidence[at],
                 "rivals": rivals[at],
@@ -289,7 +322,6 @@ def _context(scored: _Scored, placebo: Placebo, doctrine: Doctrine, seed: int) -
         "undated_incidents": int(np.isnan(scored.onsets.lo).sum()),
         "prior": doctrine["link.prior"],
         "rho": doctrine["link.rho"],
-        "calibrated": False,
         "placebo_shifts": placebo.shifts,
         "placebo_pairs": placebo.pairs,
         "placebo_reason": None if placebo.shifts else "no bursts, or a corpus too short to shift the incidents in time",

@@ -123,6 +123,8 @@ def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], c
         "links": known["links"].num_rows,
         "displayed_links": sum(bool(link["displayed"]) for link in links),
         "fdr": fdr,
+        "calibrated": known["links"].num_rows > 0 and pc.all(known["links"]["calibrated"]).as_py() is True,
+        "reviewed": len(set(known["decisions"]["link_id"].to_pylist()) & set(known["links"]["link_id"].to_pylist())),
         "campaigns": len(campaigns),
         "decision": doctrine.phrase("decision"),
         "doctrine": f"{doctrine.id} {doctrine.hash}",
