@@ -262,8 +262,8 @@ def test_areas_are_asked_for():
 def test_order_of_texts_does_not_matter():
     gazetteer = build_gazetteer(incidents(*field_of_incidents()), [Name("actor", ORDINARY.capitalize()), Name("malware", "Kestroxin")])
     texts = [f"a {ORDINARY} b", f"then {ORDINARY.capitalize()} came by", "Kestroxin", f"{ORDINARY.capitalize()} zorbware"] * 3
-    one = [item[3:] + (texts[item.row],) for item in find_matches(texts, gazetteer)]
-    other = [item[3:] + (texts[::-1][item.row],) for item in find_matches(texts[::-1], gazetteer)]
+    one = [(*item[3:], texts[item.row]) for item in find_matches(texts, gazetteer)]
+    other = [(*item[3:], texts[::-1][item.row]) for item in find_matches(texts[::-1], gazetteer)]
     assert sorted(one) == sorted(other)
 
 
