@@ -546,3 +546,21 @@ def test_every_row_is_a_report_or_a_reject(tmp_path_factory, data, known):
     batch = read_reports(write_csv(tmp_path_factory.mktemp("p") / "t.csv", *[known | row for row in changed]))
     rejected = [row["offset"] for row in batch.rejects.to_pylist() if row["action"] == "rejected"]
     assert sorted([*batch.reports.column("offset").to_pylist(), *rejected]) == list(range(1, len(changed) + 1))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "reports", "rejected", "precision"),
+    [
+        ("cfr_cyber_operations_tracker.csv.gz", 680, 88, "day"),
+        ("csis_significant_incidents_parsed.csv.gz", 1012, 0, "month"),
+        ("cyberpeace_ukraine_events.csv.gz", 2356, 0, "day"),
+        ("attack_campaigns.jsonl.gz", 54, 0, "month"),
+    ],
+)
+def test_published_tables_are_read_whole(shared_data, name, reports, rejected, precision):
+    batch = read_reports(shared_data / name)
+    assert batch.reports.num_rows == len(set(batch.reports.column("report_id").to_pylist())) == reports
+    assert sum(action == "rejected" for action, _ in reasons(batch)) == rejected
+    found = batch.reports.column("onset_precision").to_pylist()
+    assert found.count(precision) >= 0.95 * reports
