@@ -32,6 +32,7 @@ _LABEL = r"[^\W_](?:[^\W_]|-(?=[\w-]{0,61}[^\W_])){0,62}"
 _TOP = r"(?:[a-z]{2,24}|xn--[a-z0-9-]{2,59}|рф|укр|бел|срб|мкд|қаз|бг|ею)"
 _DOMAIN = re.compile(rf"(?<![\w@.-])(?:{_LABEL}\.){{1,5}}{_TOP}(?![\w-])", re.IGNORECASE)
 _FANGED = re.compile(r"\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})\s?|\bh(?:xx|tt)p(s?)(?:\[:\]//|\[://\]|://)", re.IGNORECASE)
+_HINT = re.compile(r"\.\w|CVE|[0-9a-f]{32}", re.IGNORECASE)
 
 
 class Artefact(NamedTuple):
@@ -61,6 +62,13 @@ def artefacts_of(text: str) -> list[Artefact]:
 
     found = {Artefact(kind, value, spot(start), spot(end)) for kind, value, start, end in _read(plain)}
     return sorted(found, key=lambda item: (item.start, item.end, item.kind, item.value))
+
+
+def may_hold_artefacts(text: str) -> bool:
+    """Tell, cheaply, whether `text` may hold an artefact other than a t.co link, which most posts have and which is a platform's."""
+    if "[" in text or "(" in text or "{" in text or "xx" in text.lower():
+        return True
+    return bool(_HINT.search(text.replace("t.co/", "") if "t.co/" in text else text))
 
 
 def spelling(kind: str, value: str) -> str:

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greyzone.entities.artefacts import ARTEFACTS, Artefact, artefacts_of
+from greyzone.entities.artefacts import ARTEFACTS, Artefact, artefacts_of, may_hold_artefacts
 from greyzone.entities.automaton import outermost
 from greyzone.entities.gazetteer import AREAS, Entity, Gazetteer
 from greyzone.entities.tokens import Tokens, is_cyrillic, seen_words, tokens, uninflected
@@ -178,6 +178,7 @@ class _Hits:
         self._number = {name: at for at, name in enumerate(self._names)}
         self._start = gazetteer.automaton.ways[0].keys()
         self._artefacts = any(entity.kind in ARTEFACTS for entity in gazetteer.entities)
+        self._short_links = any(surface.startswith("url t.co/") for surface in gazetteer.surfaces)
         self._cyrillic: dict[str, str] = {}
         # Row, start, end, name, first word, last word, case, word of the field near; artefacts have no name but an entity.
         self._uses = array("q")
@@ -185,7 +186,7 @@ class _Hits:
 
     def read(self, row: int, text: str) -> None:
         """Take the uses of a text."""
-        if self._artefacts and ("." in text or "-" in text or len(text) > 31 or "[" in text or "(" in text):
+        if self._artefacts and (self._short_links or may_hold_artefacts(text)):
             for artefact in artefacts_of(text):
                 self._take(row, artefact)
         # Most texts name nobody: a cheap look tells, unless a word may be inflected.
@@ -297,7 +298,10 @@ class _Hits:
         lost = np.bincount(uses[~supported, 3], minlength=len(self._names)).tolist()
         met = set(uses[:, 3].tolist())
         return Matches(
-            *(whole[:, at].copy() for at in range(4)),
+            whole[:, 0].copy(),
+            whole[:, 1].copy(),
+            whole[:, 2].copy(),
+            whole[:, 3].copy(),
             np.array([column[4] for column in columns], dtype=np.float64),
             np.array([column[5] for column in columns], dtype=np.int64),
             {name: float(ambiguity[at]) for at, name in enumerate(self._names) if at in met},
