@@ -69,7 +69,7 @@ def run(
     documents
         Files or folders of documents (JSONL, CSV, TSV, Parquet, Hugging Face dataset, Telegram export).
     incidents
-        Files of cyber incidents (EuRepoC, DCID, STIX 2.1, or any table with a mapping).
+        Files or folders of cyber incidents (`greyzone.incidents.reading` finds out the format), or any table with a mapping.
     out
         Case folder; where it already holds a case, only what changed is done again.
     settings

@@ -15,7 +15,11 @@ DocumentsArgument = Annotated[list[Path], typer.Argument(help="JSONL, CSV, TSV, 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Case folder to make or to go on with.")]
 IncidentsOption = Annotated[
     list[Path] | None,
-    typer.Option("--incidents", "-i", help="Incidents: EuRepoC or DCID CSV, STIX 2.1 bundle, or any table with --incident-mapping."),
+    typer.Option(
+        "--incidents",
+        "-i",
+        help="Incidents: EuRepoC, DCID, CFR, CSIS or CyberPeace CSV; STIX, MISP, VERIS or ATT&CK JSON; a folder; any table with a mapping.",
+    ),
 ]
 MapOption = Annotated[
     list[str] | None, typer.Option("--map", help="Columns by field: text=content,account=author_id; also encoding=cp1251, day_first=true.")
