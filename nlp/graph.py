@@ -3,7 +3,7 @@
 Near-duplicates follow a leader within `duplicates` of them, and a leader follows nobody: no chains. Up to `EXACT_ROWS` rows all pairs
 are looked at. Beyond, rows are put into lists (`greyzone.lists`): leaders are sought within each list, where near copies nearly always
 meet; where the neighbour graph then finds two leaders that are near-duplicates, one gives way to the other if all that follow it are
-near-duplicates of the other too.
+near-duplicates of the other too. A text with very many copies fills lists of its own: lists are then learnt anew from the leaders alone.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ HEAD_AXES = 64
 
 SCREENED_ROWS = 2**13
 """Rows of a list up to which they are screened; a longer list holds copies, of which few lead."""
+
+CROWD_ROWS, CROWD_SHARE = LIST_ROWS // 4, 0.05
+"""A list is crowded if it has so many rows and at most this share of them lead: nearly all are copies."""
 
 BORDER = 1e-4
 """Rounding of float32 that the screen allows for."""
@@ -98,12 +101,26 @@ def neighbour_graph(rows: Floats, k: int, *, duplicates: float, device: str = "a
         # Made anew rather than chosen from: two copies at once would be the peak of memory.
         del whole
         whole, probed = whole_rows(rows, chosen), probed[chosen]
+        if _crowded(home, chosen):
+            lists = learn_lists(whole, search)
+            probed = lists.probe(whole, probes, search)
+            home[chosen] = probed[:, 0]
     shelf = Shelf.put(whole, probed[:, 0], len(lists.centroids))
     indices, products = nearest_on_shelf(whole, probed, shelf, min(k, len(chosen) - 1), search, own=np.arange(len(chosen)))
     lengths = norms(whole)
     similarities = cosines(products, lengths, indices, lengths[indices])
+    left, leader, indices, similarities = _give_way(rows, chosen, leader, indices, similarities, duplicates)
+    poor = np.flatnonzero(2 * (indices >= 0).sum(axis=1) < min(k, len(left) - 1))
+    if len(poor):
+        # Where most neighbours gave way, those that stand are sought again.
+        number = np.full(len(chosen) + 1, -1, dtype=np.int64)
+        number[left] = np.arange(len(left))
+        put = Shelf.put(whole, probed[left, 0], len(lists.centroids))
+        standing, asking = Shelf(whole, left[put.order], put.starts), left[poor]
+        again, products = nearest_on_shelf(whole[asking], probed[asking], standing, indices.shape[1], search, own=asking)
+        indices[poor], similarities[poor] = number[again], cosines(products, lengths[asking], again, lengths[again])
     del whole, shelf, probed
-    chosen, leader, indices, similarities = _give_way(rows, chosen, leader, indices, similarities, duplicates)
+    chosen = chosen[left]
     place = np.full(len(rows), -1, dtype=np.int64)
     place[chosen] = np.arange(len(chosen))
     return Graph(chosen, place[leader], indices, similarities, lists, home[chosen])
@@ -124,6 +141,13 @@ def cosines(products: Floats, lengths: Doubles, indices: Ints, others: Doubles) 
     """Return the cosines (q, k) of products of whole rows, -1 where `indices` is -1; `others` (q, k) are the lengths of those found."""
     found = products.astype(np.float64) / lengths[:, None] / others
     return np.where(indices >= 0, np.clip(np.round(found, DECIMALS), -1.0, 1.0), -1.0)
+
+
+def _crowded(home: Ints, chosen: Ints) -> bool:
+    """Return whether copies of one row fill more than one list, so that their leaders lie in lists of their own and cannot meet there."""
+    count = np.bincount(home)
+    leading = np.bincount(home[chosen], minlength=len(count))
+    return int(((count >= CROWD_ROWS) & (leading <= CROWD_SHARE * count)).sum()) > 1
 
 
 def _leaders_by_list(rows: Floats, home: Ints, duplicates: float) -> Ints:
@@ -153,14 +177,17 @@ def _perhaps_copied(heads: Floats, duplicates: float) -> Ints:
 def _give_way(
     rows: Floats, chosen: Ints, leader: Ints, indices: Ints, similarities: Doubles, duplicates: float
 ) -> tuple[Ints, Ints, Ints, Doubles]:
-    """Let leaders that are near-duplicates of each other be one, with all that follow them, and drop those from the graph."""
+    """Let leaders that are near-duplicates of each other be one, with all that follow them, and drop those from the graph.
+
+    Returns the places in `chosen` of those that stand, the leader of each row, and their neighbours as places among them.
+    """
     own, column = np.nonzero(similarities >= duplicates)
     other = indices[own, column]
     # The one that gives way is the later in the order of content; a pair stands twice, or once where one list of neighbours is full.
     pairs = np.unique(np.stack([np.maximum(own, other), np.minimum(own, other)], axis=1), axis=0)
     pairs = pairs[pair_similarities(rows, chosen[pairs[:, 0]], chosen[pairs[:, 1]]) >= duplicates]
     if not len(pairs):
-        return chosen, leader, indices, similarities
+        return np.arange(len(chosen)), leader, indices, similarities
     place = np.full(len(rows), -1, dtype=np.int64)
     place[chosen] = np.arange(len(chosen))
     owner = place[leader]
@@ -182,4 +209,4 @@ def _give_way(
     # The gaps of those that gave way go to the end.
     similarities = np.where(indices >= 0, similarities, -1.0)
     order = np.argsort(-similarities, axis=1, kind="stable")
-    return chosen[left], leader, np.take_along_axis(indices, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+    return left, leader, np.take_along_axis(indices, order, axis=1), np.take_along_axis(similarities, order, axis=1)

@@ -116,9 +116,21 @@ def find_levels(rows: Floats, size: Ints, neighbours: Neighbours, rule: Rule, *,
         label = np.where(tree.left_at - 1.0 < rule.fringe, -1, label)
         held = np.bincount(label[label >= 0], weights=size[label >= 0], minlength=1)
         label = _compact(np.where(held[label] >= rule.min_cluster_size, label, -1))
+        label, strength = _repeated(label, strength, size, neighbours, outside, rule, real)
     label, strength = _attach(rows, label, strength, neighbours, rule.attach)
     theme = _themes(merges, label, size, neighbours, rule)
     return np.column_stack([_stories(merges, label, size, rule), label, theme])[:real], strength[:real]
+
+
+def _repeated(
+    label: Ints, strength: Doubles, size: Ints, neighbours: Neighbours, outside: Doubles | None, rule: Rule, real: int
+) -> tuple[Ints, Doubles]:
+    """Let each leader in no narrative be one by itself that enough documents repeat, if its copies are most of what is near it."""
+    own = np.minimum(size - 1, neighbours.indices.shape[1]).astype(np.float64)
+    total = neighbours.masses().sum(axis=1) + own + (0.0 if outside is None else outside)
+    alone = (label < 0) & (size >= rule.min_cluster_size) & (own >= rule.closure * total) & (np.arange(len(label)) < real)
+    numbers = label.max(initial=-1) + np.cumsum(alone)
+    return np.where(alone, numbers, label), np.where(alone, 1.0, strength)
 
 
 def _select(tree: Tree, closed: Doubles, alike: Doubles, reach: Doubles, rule: Rule) -> tuple[Ints, Doubles]:
@@ -158,7 +170,7 @@ def _branches(merges: Merges, leaders: int, base: float) -> Branches:
     """Return merges as branches of one tree; what merged below `base`, or never, meets there: a shared subject is no shared story.
 
     Copies are one where their leader first merges: a text that many repeat is part of its story, not a narrative of its own beside it.
-    A leader that never merges is one with its copies from the start.
+    A leader that merges with nothing above `base` is one with its copies from the start.
     """
     group = cut(merges.left, merges.right, leaders)
     _, heads = np.unique(group, return_index=True)
@@ -170,7 +182,7 @@ def _branches(merges: Merges, leaders: int, base: float) -> Branches:
         np.concatenate([merges.left, heads[:-1]]),
         np.concatenate([merges.right, heads[1:]]),
         _distance(height),
-        _distance(np.where(first < 0, 1.0, np.maximum(first, base))),
+        _distance(np.where(first <= base, 1.0, first)),
     )
 
 

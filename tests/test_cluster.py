@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from greyzone import levels, neighbours
 from greyzone.cluster import NarrativeClusterer
 from greyzone.errors import InputError
+from greyzone.eval.planted import planted_giant
 from greyzone.hierarchy import Neighbours
 from greyzone.neighbours import unit_rows
 
@@ -329,3 +330,25 @@ def test_one_story_alone_still_holds_together():
     generator = np.random.default_rng(5)
     rows = (np.ones(16) + generator.normal(size=(40, 16)) * 0.3).astype(np.float32)
     assert NarrativeClusterer(allow_single_cluster=True).fit(rows).labels_.max() >= 0
+
+
+@pytest.mark.parametrize("rows", [300, 5000])
+@pytest.mark.parametrize("weight", [5, 12_000])
+def test_a_text_that_many_repeat_is_a_narrative_though_nothing_is_like_it(rows, weight):
+    data = unit_rows(np.random.default_rng(0).normal(size=(rows, 64)))
+    found = NarrativeClusterer().fit(data, sample_weight=np.where(np.arange(rows) == 7, weight, 1))
+    assert np.flatnonzero(found.labels_ >= 0).tolist() == [7]
+    assert found.probabilities_[7] == 1
+    fewer = NarrativeClusterer().fit(data, sample_weight=np.where(np.arange(rows) == 7, 4, 1))
+    assert (fewer.labels_ < 0).all()
+
+
+@pytest.mark.parametrize(("copies", "others"), [(12_000, 1000), (30_000, 2000)])
+def test_copies_that_fill_lists_of_their_own_are_one_narrative(copies, others):
+    made = planted_giant(copies, others=others)
+    found = NarrativeClusterer().fit(made.rows)
+    giant = found.labels_[made.labels == 0]
+    assert len(giant) == copies + 1
+    assert (giant == giant[0]).all()
+    assert giant[0] >= 0
+    assert (found.labels_ == giant[0]).sum() <= copies + 1 + others // 100
