@@ -396,3 +396,19 @@ def test_carriers_count_documents_by_group_and_flagged_groups_together():
         ("nar-2", "grp-1"): (1, 1.0),
     }
     assert find_carriers(groups.slice(0, 0), documents, members).num_rows == 0
+
+
+def test_windows_of_a_single_item_are_an_event_and_not_a_pattern():
+    rows = _crowd(200)
+    for repeat in range(6):
+        for member in range(12):
+            when = START + timedelta(days=2, hours=5 * repeat, seconds=20 * member)
+            rows.append(
+                _document(
+                    len(rows), f"user{member:04d}", when, text="one slogan that some repeat all day long", is_repost=True, repost_of="p1"
+                )
+            )
+    found = _find(rows)
+    assert found.groups.num_rows == 0
+    notes = dict(zip(found.traces["trace"].to_pylist(), found.traces["note"].to_pylist(), strict=True))
+    assert "1 groups that share windows of a single item not listed" in notes["fast-6m"]

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from greyzone import records
 from greyzone.coordinate.explanations import Background, Evidence, Row, explain, gather
-from greyzone.coordinate.fast import bare_label
+from greyzone.coordinate.fast import FAMILY, bare_label
 from greyzone.coordinate.groups import Group, Network, find_network, merge_groups
 from greyzone.coordinate.membership import Membership, settle
 from greyzone.coordinate.paraphrases import Paraphrases
@@ -72,18 +72,28 @@ def groups_in_traces(corpus: Corpus, traces: list[Trace], *, doctrine: Doctrine,
     settled = [settle(group, list(networks.values()), doctrine["coordination.member"]) for group in merged]
     kept = [member for member in settled if member.group.q <= doctrine["coordination.fdr"] and len(member.group.accounts) > 1]
     background = Background(corpus, (group.accounts for network in networks.values() for group in network.groups))
-    found = []
+    found, events = [], []
     for membership in kept:
         group = membership.group
         evidence = [gather(networks[name], group, corpus, doctrine) for name in group.traces]
+        if _is_event(evidence, int(doctrine["coordination.shared_minimum"])):
+            events.append(group)
+            continue
         found.append((_group_row(group, evidence, background, doctrine), membership, evidence))
     found.sort(key=lambda entry: (entry[0]["q"], -len(entry[1].group.accounts), entry[0]["group_id"]))
     return records.Coordination(
         records.table([row for row, _, _ in found], records.GROUPS),
         records.table([row for entry in found for row in _member_rows(*entry, corpus)], records.GROUP_MEMBERS),
         _edges(networks, [(str(row["group_id"]), membership.group) for row, membership, _ in found], corpus),
-        records.table([_trace_row(trace, networks.get(trace.name), merged, doctrine) for trace in traces], records.TRACES),
+        records.table([_trace_row(trace, networks.get(trace.name), merged, events, doctrine) for trace in traces], records.TRACES),
     )
+
+
+def _is_event(evidence: list[Evidence], minimum: int) -> bool:
+    """Return whether a group rests on windows of fewer items than make a pattern: many windows of one item are still one item."""
+    if any(part.network.trace.family != FAMILY for part in evidence):
+        return False
+    return len({bare_label(label) for part in evidence for label in part.network.trace.items[part.columns]}) < minimum
 
 
 def _group_row(group: Group, evidence: list[Evidence], background: Background, doctrine: Doctrine) -> Row:
@@ -168,11 +178,14 @@ def _edges(networks: dict[str, Network], groups: list[tuple[str, Group]], corpus
     return pa.concat_tables(parts).combine_chunks()
 
 
-def _trace_row(trace: Trace, network: Network | None, merged: list[Group], doctrine: Doctrine) -> Row:
+def _trace_row(trace: Trace, network: Network | None, merged: list[Group], events: list[Group], doctrine: Doctrine) -> Row:
     notes = [network.note if network else trace.note]
     weak = sum(trace.name in group.traces and group.q > doctrine["coordination.fdr"] for group in merged)
     if weak:
         notes.append(f"{weak} groups above q = {doctrine['coordination.fdr']:g} not listed")
+    single = sum(trace.name in group.traces for group in events)
+    if single:
+        notes.append(f"{single} groups that share windows of a single item not listed: an event, not a pattern")
     return {
         "trace": trace.name,
         "supported": trace.supported,
