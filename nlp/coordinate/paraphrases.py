@@ -15,7 +15,7 @@ the leader nearest to it within the threshold, and leaders follow nobody (`greyz
 away from their beginning. That leaves the rewordings of one claim in several groups, since many of them are no nearer to each other than
 the threshold. But the mean of a group loses what is particular to its wordings: of k texts at cosine r to each other, one more is at
 r / sqrt((1 + (k - 1) r) / k) to their mean. So groups whose means are within the threshold unite, and a text that is alone joins the
-nearest mean within it, until nothing moves.
+nearest mean within it.
 
 Beyond `greyzone.graph.EXACT_ROWS` texts all this is near-linear through inverted lists (`greyzone.graph.neighbour_graph`): of the texts
 that leaders among all pairs group, 98 % are found in 44,000 posts of members of Congress.
@@ -44,8 +44,11 @@ from greyzone.records import Floats
 PROBES = 8
 """Lists in which the nearest text of a sampled one is sought."""
 
+MEANS_PROBES = 4
+"""Lists in which the nearest mean of a text is sought: of all texts, so that more of them would be most of the cost."""
+
 ROUNDS = 5
-"""Rounds of uniting and joining at most: each moves the means a little, and two or three leave little to do."""
+"""Rounds of uniting at most: each moves the means a little, and two or three leave little to do."""
 
 NEIGHBOURS = 16
 """Nearest texts of a sampled one that are looked at for another account; where all are its own, the last bounds the likeness."""
@@ -172,9 +175,10 @@ class _Space:
         for _ in range(ROUNDS):
             before = group.copy()
             self._unite(group, similarity)
-            self._join(group, similarity)
             if np.array_equal(group, before):
                 break
+        self._join(group, similarity)
+        self._unite(group, similarity)
         return group
 
     def _unite(self, group: Ints, similarity: float) -> None:
@@ -214,7 +218,7 @@ def _nearest_among(rows: Floats, middles: Floats, search: Search) -> tuple[Ints,
     whole, there = whole_rows(rows), whole_rows(middles)
     lists = learn_lists(there, search, list_rows=len(there) if len(there) <= EXACT_ROWS else LIST_ROWS)
     shelf = Shelf.put(there, lists.probe(there, 1, search)[:, 0], len(lists.centroids))
-    indices, products = nearest_on_shelf(whole, lists.probe(whole, PROBES, search), shelf, 1, search)
+    indices, products = nearest_on_shelf(whole, lists.probe(whole, MEANS_PROBES, search), shelf, 1, search)
     return indices[:, 0], cosines(products, norms(whole), indices, norms(there)[indices])[:, 0]
 
 
