@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 
 import hypothesis
 import pytest
@@ -41,3 +42,34 @@ def scenario_case(scenario, tmp_path_factory):
     settings = Settings(incident_mapping=str(scenario.mapping), today="2026-01-01")
     folder = tmp_path_factory.mktemp("case") / "case"
     return greyzone.run(scenario.documents, incidents=scenario.incidents, out=folder, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless browser; where CI asks for one, a missing one fails instead of skipping."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        if os.environ.get("GREYZONE_REQUIRE_BROWSER"):
+            pytest.fail("chromium and chromedriver are required here and are not installed")
+        pytest.skip("chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+        "--window-size=1500,1000",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driven = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    yield driven
+    driven.quit()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import os
-import shutil
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -274,28 +272,6 @@ def test_the_row_of_a_group_tells_its_course():
     assert "<td>active</td><td>2024-03-01</td><td>2024-03-02</td>" in text
     assert '<td dir="auto">&lt;b&gt;</td><td class="number">1</td>' in text
     assert "acc 0-0" not in text
-
-
-@pytest.fixture(scope="module")
-def browser():
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        if os.environ.get("GREYZONE_REQUIRE_BROWSER"):
-            pytest.fail("chromium and chromedriver are required here and are not installed")
-        pytest.skip("chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    flags = (
-        "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking --disable-sync"
-    )
-    for flag in (*flags.split(), "--disable-component-update", "--disable-quic", "--window-size=1500,1000"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driven = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
-    yield driven
-    driven.quit()
 
 
 def opened(browser, folder, tables):

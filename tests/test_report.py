@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import html.parser
 import json
-import os
 import re
-import shutil
 
 import pytest
 
@@ -179,36 +177,6 @@ def test_no_account_is_named_anywhere_in_what_the_page_tells_of_narratives(scena
 
 
 # --- in a browser ---
-
-
-@pytest.fixture(scope="module")
-def browser():
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        if os.environ.get("GREYZONE_REQUIRE_BROWSER"):
-            pytest.fail("chromium and chromedriver are required here and are not installed")
-        pytest.skip("chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-quic",
-        "--window-size=1500,1000",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driven = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
-    yield driven
-    driven.quit()
 
 
 def opened(browser, page):

@@ -12,7 +12,7 @@ import typer
 from greyzone.cli.journey import advance_case
 from greyzone.cli.look import export_app
 from greyzone.cli.options import CaseArgument, DoctrineOption, SeedOption, changes
-from greyzone.cli.printing import note, print_notes, print_table, say
+from greyzone.cli.printing import export_text, note, print_notes, print_table, say
 from greyzone.errors import InputError
 
 if TYPE_CHECKING:
@@ -159,25 +159,12 @@ def export_graphml(
 
     Example: greyzone export graphml CASE
     """
-    import sys
-
-    from greyzone.case import Case, replace_file
+    from greyzone.case import Case
     from greyzone.graphml import write_graphml
 
     opened = Case(case)
     tables = {name: opened.table(name) for name in ("groups", "group_members", "edges")}
-    if out == Path("-"):
-        write_graphml(tables, sys.stdout, handles=handles)
-        return
-    target = out or case / "export" / "network.graphml"
-    target.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(beside: Path) -> None:
-        with beside.open("w", encoding="utf-8") as file:
-            write_graphml(tables, file, handles=handles)
-
-    replace_file(target, write)
-    say(str(target))
+    export_text(out or case / "export" / "network.graphml", lambda file: write_graphml(tables, file, handles=handles))
 
 
 @export_app.command("edges")

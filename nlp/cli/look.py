@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from greyzone.cli.options import CaseArgument, JsonOption
-from greyzone.cli.printing import note, print_table, say
+from greyzone.cli.printing import export_text, note, print_table, say
 
 export_app = typer.Typer(help="Write the case in another format.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -99,7 +99,7 @@ def export_stix(
 
     Example: greyzone export stix CASE
     """
-    from greyzone.case import Case, replace_file
+    from greyzone.case import Case
     from greyzone.doctrine import load_doctrine
     from greyzone.stix import write_bundle
 
@@ -108,15 +108,4 @@ def export_stix(
     tables = {
         name: opened.table(name) for name in ("incidents", "narratives", "groups", "links", "decisions", "campaigns", "impact", "shares")
     }
-    if out == Path("-"):
-        write_bundle(tables, sys.stdout, doctrine=doctrine)
-        return
-    target = out or case / "export" / "bundle.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(beside: Path) -> None:
-        with beside.open("w", encoding="utf-8") as file:
-            write_bundle(tables, file, doctrine=doctrine)
-
-    replace_file(target, write)
-    say(str(target))
+    export_text(out or case / "export" / "bundle.json", lambda file: write_bundle(tables, file, doctrine=doctrine))

@@ -102,3 +102,20 @@ def progress_shown() -> Iterator[Callable[[str, int, int | None], None]]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield bar
+
+
+def export_text(target: Path, write: Callable[[TextIO], object]) -> None:
+    """Write an export beside its target and rename it, and print the path; ``-`` is stdout."""
+    from greyzone.case import replace_file
+
+    if target == Path("-"):
+        write(sys.stdout)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def beside(path: Path) -> None:
+        with path.open("w", encoding="utf-8") as file:
+            write(file)
+
+    replace_file(target, beside)
+    say(str(target))

@@ -1,6 +1,6 @@
 """Alternatives that cover items: what is left of a group without the items that the press, a wire, a feed, an app or a public day explains.
 
-With n members of whom s share an item, and with "the public" for accounts in no core of the group's traces:
+With n members of whom s share an item, and with "the public" for accounts in no core of any trace:
 
 - press echo: an outlet that is no member published the page, its site or the text; or as many of the public (``outside_ratio`` for each
   member) had shared it when the median member did. Not where ``together_share`` of the sharing members act within ``together_minutes``:
