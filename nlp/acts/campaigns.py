@@ -1,0 +1,110 @@
+"""The acts on hybrid campaigns: incidents, links, impact, profiles and the page."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from greyzone import campaigns, embed, impact, incidents, link, techniques
+from greyzone import report as report_page
+from greyzone.acts.work import Settings, Work, counts, parse_day
+from greyzone.case import Case
+from greyzone.models.links import load_link_model
+from greyzone.records import REJECTS, REPORTS, TABLES, ImpactResult, empty
+
+
+def do_incidents(work: Work) -> dict[str, object]:
+    """Read incidents and make them canonical."""
+    settings = work.settings
+    until = datetime.combine(parse_day(settings.today or ""), datetime.max.time(), UTC)
+    batches = [incidents.read_reports(path, mapping=settings.incident_mapping, as_of=until) for path in settings.incidents]
+    reports = pa.concat_tables([batch.reports for batch in batches]) if batches else empty(REPORTS)
+    rejects = pa.concat_tables([batch.rejects for batch in batches]) if batches else empty(REJECTS)
+    canonical = incidents.canonicalise(reports, doctrine=work.doctrine)
+    tables = {"reports": reports, "incident_rejects": rejects, "incidents": canonical.incidents, "merges": canonical.merges}
+    for name, rows in tables.items():
+        work.case.write_table(name, rows)
+    coarse = pc.sum(pc.is_in(canonical.incidents["onset_precision"], pa.array(["month", "year", "unknown"]))).as_py() or 0
+    return {
+        "reports": counts(reports, "source"),
+        "rejected": counts(rejects.filter(pc.equal(rejects["action"], "rejected")), "reason"),
+        "repaired": counts(rejects.filter(pc.equal(rejects["action"], "repaired")), "reason"),
+        "incidents": canonical.incidents.num_rows,
+        "coarse_dates": coarse,
+        "merges": counts(canonical.merges, "decision"),
+    }
+
+
+def do_link(work: Work) -> dict[str, object]:
+    """Link narratives to incidents."""
+    case = work.case
+    found, stories = case.table("incidents"), case.table("narratives")
+    _, narrative_vectors = case.vectors("narrative_vectors")
+    texts = embed.document_texts(found["name"], found["description"])
+    incident_vectors = embed.embed_texts(texts, work.encoder, cache=work.cache)
+    result = link.link(
+        found,
+        stories,
+        case.table("members"),
+        case.table("documents"),
+        incident_vectors=incident_vectors,
+        narrative_vectors=narrative_vectors,
+        coordinated=_coordinated_shares(case),
+        doctrine=work.doctrine,
+        seed=work.settings.seed,
+        model=load_link_model(work.settings.link_model) if work.settings.link_model else None,
+    )
+    case.write_table("links", result.links)
+    return {"links": result.links.num_rows, "types": counts(result.links, "type"), "context": result.context}
+
+
+def do_impact(work: Work) -> dict[str, object]:
+    """Score every target state."""
+    case = work.case
+    day = _score_day(case, work.settings)
+    result = impact.score(
+        case.table("incidents"), case.table("narratives"), case.table("links"), doctrine=work.doctrine, as_of=day, seed=work.settings.seed
+    )
+    case.write_table("impact", result.impact)
+    case.write_table("shares", result.shares)
+    last = result.impact.filter(pc.equal(result.impact["date"], pa.scalar(day, pa.date32())))
+    return {"as_of": day.isoformat(), "states": pc.count_distinct(result.impact["target_state"]).as_py(), "status": counts(last, "status")}
+
+
+def do_campaigns(work: Work) -> dict[str, object]:
+    """Join what is linked into profiles."""
+    case = work.case
+    tables = {name: case.table(name) for name in ("incidents", "narratives", "members", "groups", "links", "documents")}
+    tags = techniques.tag_techniques(tables["narratives"], tables["groups"], tables["incidents"], tables["members"], tables["documents"])
+    profiles = campaigns.build_campaigns(
+        **tables,
+        impact_result=ImpactResult(case.table("impact"), case.table("shares")),
+        techniques=tags,
+        doctrine=work.doctrine,
+    )
+    case.write_table("campaigns", profiles)
+    return {"campaigns": profiles.num_rows, "techniques": len(tags)}
+
+
+def do_report(work: Work) -> dict[str, object]:
+    """Write the page."""
+    case = work.case
+    page = report_page.render({name: case.table(name) for name in TABLES if case.has(name)}, case.manifest, doctrine=work.doctrine)
+    case.write_file("report.html", lambda target: target.write_bytes(page.encode()))
+    return {"bytes": len(page.encode())}
+
+
+def _score_day(case: Case, settings: Settings) -> date:
+    if settings.as_of is not None:
+        return parse_day(settings.as_of)
+    last = pc.max(case.table("documents")["published_at"]).as_py() or pc.max(case.table("incidents")["onset_hi"]).as_py()
+    return last.date() if last else parse_day(settings.today or "")
+
+
+def _coordinated_shares(case: Case) -> dict[str, float]:
+    """Return the share of each narrative's documents that comes from accounts of flagged groups."""
+    carriers = case.table("carriers")
+    together = carriers.filter(pc.is_null(carriers["group_id"]))
+    return dict(zip(together["narrative_id"].to_pylist(), together["share"].to_pylist(), strict=True))
