@@ -15,7 +15,7 @@ import pytest
 
 from greyzone.coordinate import find_groups
 from greyzone.coordinate.share_files import read_shares
-from greyzone.coordinate.shares import OURS, SHARE_ROWS, compare_rules, find_groups_in_shares, share_rows
+from greyzone.coordinate.shares import OURS, SHARE_ROWS, compare_rules, compare_rules_in_documents, find_groups_in_shares, share_rows
 from greyzone.coordinate.traces import UNDATED
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
@@ -309,6 +309,28 @@ def test_bad_files_are_one_line(tmp_path, name, content, said):
     with pytest.raises(InputError, match=said) as caught:
         read(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+# --- a case ---
+
+
+def test_rules_see_the_documents_of_a_case_as_they_see_a_table_of_its_items(rows, found):
+    documents = table(
+        [
+            {"doc_id": f"doc-{number:05d}", "account": account, "urls": [item], "published_at": moment, "published_precision": "second"}
+            for number, ((account, item, _), moment) in enumerate(zip(rows, as_table(rows)["time"].to_pylist(), strict=True))
+        ],
+        DOCUMENTS,
+    )
+    # With the default no account has shares enough for a cosine.
+    lax = DOCTRINE.replace(coordination_rules__cosine_support=2)
+    asked = compare_rules(as_table(rows), doctrine=lax)
+    told = compare_rules_in_documents(documents, empty(COPIES), found, doctrine=lax)
+    assert told.rows() == asked.rows()
+    for rule, flags in asked.flagged.items():
+        assert set(told.accounts[told.flagged[rule]]) == set(asked.accounts[flags])
+    assert told.flagged["eigenvector_pruning"].any()
+    assert told.rules[2].pairs == 28
 
 
 # --- the command ---

@@ -34,28 +34,46 @@ def coordinate(
     post: Annotated[str | None, typer.Option("--post", help="TABLE: column of the post; rows of one post are one act.")] = None,
     kind_column: Annotated[str | None, typer.Option("--kind-column", help="TABLE: column that says of what kind the item is.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="TABLE: folder for groups, edges and the network.")] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="TABLE: let the rules of the literature judge the same shares.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Let the rules of the literature judge the same shares.")] = False,
     seed: SeedOption = None,
 ) -> None:
     """Find groups of accounts whose shared behaviour chance does not explain, in a case or in any table of shares.
 
-    Example: greyzone coordinate CASE
+    Example: greyzone coordinate CASE --compare
 
     Example: greyzone coordinate shares.csv --account account_id --item url=object_id --time timestamp_share --out FOLDER
     """
     of_table = {"--account": account, "--item": item, "--time": time, "--post": post, "--kind-column": kind_column, "--out": out}
-    given = [name for name, value in of_table.items() if value is not None] + ["--compare"] * compare
+    given = [name for name, value in of_table.items() if value is not None]
     if source.is_dir() or not source.exists():
         if given:
             found = f"{source} {'is a folder' if source.exists() else 'does not exist'}, and {given[0]} is for a table of shares"
             raise InputError(found, "a file with --account, --item and --out, or a case folder without them")
         advance_case(source, changes(doctrine=doctrine, seed=seed), until="coordinate")
         print_notes(source, "coordinate")
+        if compare:
+            _compare_case(source)
         return
     if account is None or not item or out is None:
         lacking = [name for name, value in (("--account", account), ("--item", item), ("--out", out)) if not value]
         raise InputError(f"{source} is a file and {', '.join(lacking)} is missing", "columns and a folder", "or give a case folder")
     _coordinate_table(source, account, read_items(item), (time, post, kind_column), out, compare=compare, doctrine=doctrine, seed=seed or 0)
+
+
+def _compare_case(folder: Path) -> None:
+    """Print what the rules of the literature say of a case, under the doctrine that it was run with."""
+    import pyarrow as pa
+
+    from greyzone.case import Case
+    from greyzone.coordinate import compare_rules_in_documents
+    from greyzone.doctrine import load_doctrine
+    from greyzone.records import Coordination
+
+    case = Case(folder)
+    found = Coordination(*(case.table(name) for name in ("groups", "group_members", "edges", "traces")))
+    doctrine = load_doctrine(str(case.settings.get("doctrine", "default")))
+    told = compare_rules_in_documents(case.table("documents"), case.table("copies"), found, doctrine=doctrine)
+    print_table(pa.Table.from_pylist(told.rows()), as_json=True)
 
 
 def read_items(given: Sequence[str]) -> dict[str, str]:

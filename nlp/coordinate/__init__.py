@@ -12,7 +12,7 @@ from __future__ import annotations
 from greyzone.coordinate.carriers import find_carriers
 from greyzone.coordinate.explanations import flagged
 from greyzone.coordinate.paraphrases import Paraphrases, find_paraphrases
-from greyzone.coordinate.shares import Comparison, compare_rules, find_groups_in_shares
+from greyzone.coordinate.shares import Comparison, compare_rules, compare_rules_in_documents, find_groups_in_shares
 from greyzone.coordinate.stage import find_groups, groups_in_traces
 from greyzone.coordinate.tracking import Kept, Tracks, follow, keep_ids
 
@@ -22,6 +22,7 @@ __all__ = [
     "Paraphrases",
     "Tracks",
     "compare_rules",
+    "compare_rules_in_documents",
     "find_carriers",
     "find_groups",
     "find_groups_in_shares",

@@ -3,7 +3,7 @@
 A share is a row: an account, an item, the kind of the item, a time, a post. Every kind is a trace of its own (co-url, co-hashtag, co-item
 where nothing is said), and the timed traces come from all kinds together, as in a case: tests, groups and alternative explanations are the
 same (`greyzone.coordinate.stage`). Rows of one account and one post are one act there; without posts every row is one.
-`compare_rules` puts the rules of the literature beside.
+`compare_rules` puts the rules of the literature beside, `compare_rules_in_documents` does for a case.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from greyzone.coordinate.baselines import RULES, RuleResult
 from greyzone.coordinate.bicm import Ints
 from greyzone.coordinate.explanations import flagged
 from greyzone.coordinate.stage import groups_in_traces
-from greyzone.coordinate.traces import UNDATED, Corpus, Labels, Mask, Trace, read_corpus, traces_of
+from greyzone.coordinate.traces import FIRST, UNDATED, Corpus, Labels, Mask, Trace, content_shares, read_corpus, traces_of
+from greyzone.coordinate.traces.incidence import Coded, is_shared
 from greyzone.doctrine import Doctrine
 from greyzone.errors import InputError
 
@@ -169,11 +170,47 @@ def compare_rules(rows: pa.Table, *, doctrine: Doctrine, seed: int = 0) -> Compa
     names, account = _coded(rows["account"])
     _, item = _coded(_labels(rows))
     time = pc.fill_null(rows["time"].cast(pa.int64()), UNDATED).to_numpy()
-    rules = tuple(rule(account, item, time, doctrine=doctrine) for rule in RULES.values())
+    return _judged(found, names, (account, item, time), doctrine)
+
+
+def compare_rules_in_documents(documents: pa.Table, copies: pa.Table, found: records.Coordination, *, doctrine: Doctrine) -> Comparison:
+    """Let the rules of the literature judge the documents of a case beside the groups that were found in them.
+
+    Parameters
+    ----------
+    documents, copies
+        Tables of `records`.
+    found
+        What `greyzone.coordinate.find_groups` said of them.
+    doctrine
+        Section ``coordination_rules`` and the minima of the traces.
+
+    Returns
+    -------
+    Comparison
+        The rules see what the timed traces see: reposts, texts with their copies, addresses and runs of hashtags, as items of one kind.
+    """
+    corpus = read_corpus(documents, copies)
+    given = content_shares(corpus, doctrine)
+    shares = [given[kind] for kind in FIRST]
+    rows = np.concatenate([part.rows for part in shares])
+    _, item = _coded(pa.chunked_array([part.label.cast(pa.string()) for part in shares]))
+    # A text that nobody repeats is in its trace as activity only; the rules would count it as a share.
+    told = [
+        is_shared(corpus, Coded.of(part)) if kind == "co-text" else np.ones(len(part.rows), bool)
+        for kind, part in zip(FIRST, shares, strict=True)
+    ]
+    known = (corpus.account[rows] >= 0) & np.concatenate(told)
+    rows, item = rows[known], item[known]
+    return _judged(found, corpus.names, (corpus.account[rows], item, corpus.time[rows]), doctrine)
+
+
+def _judged(found: records.Coordination, names: Labels, shares: tuple[Ints, Ints, Ints], doctrine: Doctrine) -> Comparison:
+    rules = tuple(rule(*shares, doctrine=doctrine) for rule in RULES.values())
     groups = found.groups.select(["accounts"])
-    unexplained = flagged(found.groups)
-    ours = _are_in(names, groups.filter(unexplained))
-    by_rule = {OURS: ours} | {rule.rule: rule.flagged for rule in rules}
+    ours = _are_in(names, groups.filter(flagged(found.groups)))
+    sizes = [len(names) - len(rule.flagged) for rule in rules]
+    by_rule = {OURS: ours} | {rule.rule: np.pad(rule.flagged, (0, size)) for rule, size in zip(rules, sizes, strict=True)}
     return Comparison(names, found, by_rule, _are_in(names, groups), rules)
 
 
@@ -183,7 +220,7 @@ def _told(rule: RuleResult, ours: Mask) -> dict[str, object]:
         "flagged": int(rule.flagged.sum()),
         "explained": None,
         "edges": len(rule.a),
-        "shared_with_ours": int((rule.flagged & ours).sum()),
+        "shared_with_ours": int((rule.flagged & ours[: len(rule.flagged)]).sum()),
         "error_control": rule.error_control,
         "note": rule.note,
     }

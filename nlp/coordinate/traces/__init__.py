@@ -38,6 +38,7 @@ from greyzone.coordinate.traces.timed import fast, posting
 from greyzone.doctrine import Doctrine
 
 __all__ = [
+    "FIRST",
     "KINDS",
     "TIMED",
     "UNDATED",
@@ -48,6 +49,7 @@ __all__ = [
     "Shares",
     "Trace",
     "build_traces",
+    "content_shares",
     "read_corpus",
     "traces_of",
 ]
@@ -72,17 +74,24 @@ def build_traces(corpus: Corpus, doctrine: Doctrine, *, paraphrases: Paraphrases
         Texts that reword each other; without them the trace of paraphrases is not supported.
     """
     limit = doctrine.section("coordination")
-    shares = {
-        "co-url": content.urls(corpus),
-        "co-text": content.texts(corpus, int(limit["words_minimum"])),
+    shares = content_shares(corpus, doctrine) | {
         "co-paraphrase": content.paraphrases(corpus, paraphrases),
-        "co-hashtag": content.hashtags(corpus, int(limit["hashtags_minimum"])),
-        "co-repost": content.reposts(corpus),
         "co-reply": addressed.replies(corpus),
         "co-mention": addressed.mentions(corpus, int(limit["mentions_minimum"])),
         "co-handle": addressed.handles(corpus, int(limit["handle_minimum"])),
     }
     return traces_of(corpus, {kind: shares[kind] for kind in KINDS}, FIRST, doctrine)
+
+
+def content_shares(corpus: Corpus, doctrine: Doctrine) -> dict[str, Shares]:
+    """Return what the documents themselves hold: the shares of `FIRST`, by name."""
+    limit = doctrine.section("coordination")
+    return {
+        "co-repost": content.reposts(corpus),
+        "co-text": content.texts(corpus, int(limit["words_minimum"])),
+        "co-url": content.urls(corpus),
+        "co-hashtag": content.hashtags(corpus, int(limit["hashtags_minimum"])),
+    }
 
 
 def traces_of(
