@@ -8,7 +8,7 @@ import io
 import json
 import pathlib
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -390,6 +390,63 @@ def test_no_chain_joins_onsets_that_lie_apart():
     for row in merged(rows).incidents.to_pylist():
         if row["target_state"] == "EE":
             assert not {"rep-0", "rep-2"} <= set(row["reports"])
+
+
+def day(month: int, number: int, hour: int = 0) -> datetime:
+    return datetime(2020, month, number, hour, tzinfo=UTC)
+
+
+def published(**fields: object) -> dict[str, object]:
+    return report(onset_lo=None, onset_hi=None, onset_precision="unknown", disclosed_lo=day(6, 1), disclosed_hi=day(6, 1, 23), **fields)
+
+
+@pytest.mark.parametrize(("technique", "days"), [("disruption", "open_days"), ("espionage", "hidden_days")])
+def test_an_event_of_which_only_the_disclosure_is_known_began_before_it(technique, days):
+    row = merged([published(technique_class=technique)]).incidents.to_pylist()[0]
+    assert row["onset_lo"] == day(6, 1) - timedelta(days=DOCTRINE[f"canonical.{days}"])
+    assert (row["onset_hi"], row["disclosed_lo"], row["disclosed_hi"]) == (day(6, 1, 23), day(6, 1), day(6, 1, 23))
+    assert row["flags"] == ["onset known only by the disclosure"]
+
+
+def test_an_onset_that_a_source_gives_goes_before_a_bounded_one_and_ends_at_the_first_disclosure():
+    month = {"onset_lo": day(5, 1), "onset_hi": day(5, 31, 23), "onset_precision": "month"}
+    rows = [
+        report(report_id="rep-0", **month),
+        published(report_id="rep-1", source="two"),
+        report(report_id="rep-2", source="three", disclosed_lo=day(5, 6), disclosed_hi=day(5, 20), **month),
+    ]
+    rows += [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(60)]
+    row = next(item for item in merged(rows).incidents.to_pylist() if item["target_state"] == "EE")
+    assert row["sources"] == ["one", "three", "two"]
+    # The earliest of "1 June" and "6 to 20 May" lies within 6 to 20 May, and nothing is public before it begins.
+    assert (row["disclosed_lo"], row["disclosed_hi"]) == (day(5, 6), day(5, 20))
+    assert (row["onset_lo"], row["onset_hi"], row["onset_precision"], row["flags"]) == (day(5, 1), day(5, 20), "month", [])
+
+
+def test_a_disclosure_before_the_onset_is_said_and_changes_nothing():
+    row = merged([report(disclosed_lo=day(5, 1), disclosed_hi=day(5, 2))]).incidents.to_pylist()[0]
+    assert (row["onset_lo"], row["flags"]) == (day(5, 4), ["disclosed before the onset"])
+
+
+def test_cases_written_before_disclosures_are_read():
+    old = table([report()], REPORTS).drop_columns(["disclosed_lo", "disclosed_hi"])
+    assert canonicalise(old, doctrine=DOCTRINE).incidents["disclosed_lo"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize(
+    ("attributed", "kind", "lo", "hi"),
+    [
+        ("2019-05-07 00:00:00; 2019-04-03 00:00:00", "Technical report", "2019-04-03", "2019-04-03"),
+        ("2019-01-01 00:00:00", "Technical report", "2019-03-01", "2019-12-31"),
+        ("2020-06-05 00:00:00", "Political statement / report; Domestic legal action", "2019-03-01", "2020-06-05"),
+        ("", "", None, None),
+    ],
+)
+def test_the_first_attribution_dates_a_disclosure(tmp_path, attributed, kind, lo, hi):
+    row = EUREPOC | {"attribution_date": attributed, "attribution_type": kind}
+    found = read_reports(write_csv(tmp_path / "e.csv", [row])).reports.to_pylist()[0]
+    days = [found[key].date().isoformat() if found[key] else None for key in ("disclosed_lo", "disclosed_hi")]
+    assert days == [lo, hi]
 
 
 @pytest.mark.parametrize(

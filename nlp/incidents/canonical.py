@@ -4,6 +4,8 @@
   reports that one source tells apart; what is not merged from canonical.review on is logged for a person
 - level: triangular around the crosswalk of each graded report; several sources give the widest envelope with the mean mode
 - reach: the widest; credibility: 1 - prod(1 - pi) over sources, a source counting once, capped at credibility.ceiling
+- disclosure: the earliest over the reports, as an interval [min lo, min hi]; no onset reaches past it
+- a report that dates its disclosure alone began at most canonical.open_days or hidden_days before, by whether its technique is seen at once
 - onset: what all reports allow, else the whole span; critical: a sector holds a phrase of words.critical_sectors (a final s aside)
 - a report that does not name a state speaks for it only if it names no state at all
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 import pyarrow as pa
@@ -23,10 +25,16 @@ import pyarrow as pa
 from greyzone.doctrine import Doctrine
 from greyzone.incidents.linkage import Pair, Record, compare, gap, record_of
 from greyzone.incidents.reports import span_precision, unique
-from greyzone.records import INCIDENTS, MERGES, REACHES, REPORTS, Canonical, check, content_id, table
+from greyzone.records import INCIDENTS, MERGES, PRECISIONS, REACHES, REPORTS, Canonical, check, content_id, table
 from greyzone.text import fold
 
 Row = dict[str, object]
+
+OPEN = frozenset({"disruption", "defacement", "doxing", "ransomware", "influence"})
+"""Technique classes that are seen when they happen, or that happen by being shown."""
+
+BOUNDED = "onset known only by the disclosure"
+"""Flag of a report, and of an incident of such reports alone, whose onset is a number of days before its disclosure."""
 
 
 def canonicalise(reports: pa.Table, *, doctrine: Doctrine) -> Canonical:
@@ -47,12 +55,24 @@ def canonicalise(reports: pa.Table, *, doctrine: Doctrine) -> Canonical:
     rows: list[Row] = check(reports, REPORTS, "reports").to_pylist()
     rows.sort(key=lambda row: (str(row["report_id"]), str(row["path"]), cast("int", row["offset"] or 0)))
     distinct = list({str(row["report_id"]): row for row in reversed(rows)}.values())[::-1]
+    distinct = [_with_onset(row, doctrine) for row in distinct]
     records = [record_of(row) for row in distinct]
     groups, log = _merge(records, compare(records, doctrine), doctrine)
     incidents = [incident for group in groups for incident in _incidents([distinct[at] for at in group], doctrine)]
     incidents.sort(key=lambda row: str(row["incident_id"]))
     log.sort(key=lambda row: (str(row["report_a"]), str(row["report_b"])))
     return Canonical(table(incidents, INCIDENTS), table(log, MERGES))
+
+
+def _with_onset(row: Row, doctrine: Doctrine) -> Row:
+    """Give a report that only its disclosure dates an onset: some day of the days before it, or the day itself."""
+    lo, hi = row["disclosed_lo"], row["disclosed_hi"]
+    if row["onset_lo"] is not None or not isinstance(lo, datetime) or not isinstance(hi, datetime):
+        return row
+    days = doctrine["canonical.open_days" if row["technique_class"] in OPEN else "canonical.hidden_days"]
+    first = lo - timedelta(days=days)
+    bounded = {"onset_lo": first, "onset_hi": hi, "onset_precision": span_precision(first, hi)}
+    return row | bounded | {"flags": [*_strings(row, "flags"), BOUNDED]}
 
 
 def _merge(records: Sequence[Record], pairs: Sequence[Pair], doctrine: Doctrine) -> tuple[list[list[int]], list[Row]]:
@@ -108,6 +128,7 @@ def _incidents(group: list[Row], doctrine: Doctrine) -> list[Row]:
 
 def _incident(told: list[Row], state: str | None, doctrine: Doctrine) -> Row:
     onset, precision, onset_flags = _onset(told)
+    disclosed = _disclosed(told)
     lo, mode, hi = _level(told, doctrine)
     sectors = sorted({sector for row in told for sector in _strings(row, "sectors")})
     named = min(told, key=lambda row: (_width(row), str(row["report_id"])))
@@ -123,6 +144,8 @@ def _incident(told: list[Row], state: str | None, doctrine: Doctrine) -> Row:
         "onset_precision": precision,
         "end_lo": min((cast("datetime", low) for low, _ in ends), default=None),
         "end_hi": max((cast("datetime", high) for _, high in ends), default=None),
+        "disclosed_lo": disclosed[0],
+        "disclosed_hi": disclosed[1],
         "target_state": state,
         "sectors": sectors,
         "critical": _critical(sectors, doctrine.phrases("critical_sectors")),
@@ -136,7 +159,7 @@ def _incident(told: list[Row], state: str | None, doctrine: Doctrine) -> Row:
         "credibility": _credibility(told, doctrine),
         "reports": sorted(str(row["report_id"]) for row in told),
         "sources": sorted({str(row["source"]) for row in told}),
-        "flags": unique([*sorted({flag for row in told for flag in _strings(row, "flags")}), *onset_flags]),
+        "flags": unique([*sorted({flag for row in told for flag in _strings(row, "flags")} - {BOUNDED}), *onset_flags]),
     }
 
 
@@ -150,16 +173,31 @@ def _width(row: Row) -> float:
 
 
 def _onset(told: list[Row]) -> tuple[tuple[datetime | None, datetime | None], str, list[str]]:
-    dated = [row for row in told if isinstance(row["onset_lo"], datetime)]
-    if not dated:
+    """Return the onset that the reports leave, its precision and flags; reports that give one go before those bounded by a disclosure."""
+    known = [row for row in told if isinstance(row["onset_lo"], datetime)]
+    if not known:
         return (None, None), "unknown", []
+    own = [row for row in known if BOUNDED not in _strings(row, "flags")]
+    dated = own or known
+    flags = [] if own else [BOUNDED]
     lows = [cast("datetime", row["onset_lo"]) for row in dated]
     highs = [cast("datetime", row["onset_hi"]) for row in dated]
-    if len({*zip(lows, highs, strict=True)}) == 1:
-        return (lows[0], highs[0]), str(min(dated, key=lambda row: str(row["report_id"]))["onset_precision"]), []
-    if max(lows) <= min(highs):
-        return (max(lows), min(highs)), span_precision(max(lows), min(highs)), []
-    return (min(lows), max(highs)), span_precision(min(lows), max(highs)), ["onsets of the reports do not overlap"]
+    agree = max(lows) <= min(highs)
+    lo, hi = (max(lows), min(highs)) if agree else (min(lows), max(highs))
+    flags += [] if agree else ["onsets of the reports do not overlap"]
+    public = _disclosed(told)[1]
+    if public is not None and public < hi:
+        # One source's day may be wrong: an onset wholly after the disclosure is kept as told, and said.
+        hi, flags = (public, flags) if public >= lo else (hi, [*flags, "disclosed before the onset"])
+    told_so = [str(row["onset_precision"]) for row in dated if (row["onset_lo"], row["onset_hi"]) == (lo, hi)]
+    return (lo, hi), min(told_so, key=PRECISIONS.index, default=span_precision(lo, hi)), flags
+
+
+def _disclosed(told: list[Row]) -> tuple[datetime | None, datetime | None]:
+    """Return the interval of the earliest disclosure: that of the least of several times, each known as an interval."""
+    dated = [row for row in told if isinstance(row["disclosed_lo"], datetime)]
+    lo, hi = (min((cast("datetime", row[key]) for row in dated), default=None) for key in ("disclosed_lo", "disclosed_hi"))
+    return lo, hi
 
 
 def _level(told: list[Row], doctrine: Doctrine) -> tuple[float, float, float]:

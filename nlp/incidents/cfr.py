@@ -1,7 +1,7 @@
 """Cyber Operations Tracker of the Council on Foreign Relations: one row an operation that became public, or a threat actor.
 
 Rules of this reader
-- date: the tracker lists operations when they are made public, so the day is that of publication; ``extra`` says so (date_basis).
+- date: the tracker lists operations when they are made public, so the day is the disclosure's and no onset is known.
 - entries of threat actors ("This threat actor ...", under a name instead of "Targeting of ...") are rejected: they are no event.
 - copies of the table have rows whose cells slipped to the left, since a quotation mark swallowed their neighbours, or to the right:
   the column where a type of operation stands tells by how much, and what cannot be told is left empty and kept in ``extra``.
@@ -90,7 +90,7 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft | No
         source_id=content_key("cfr", name, row["Date"], description),
         name=name,
         description=description,
-        onset=when,
+        disclosed=when,
         published_at=when.lo if when else None,
         target_states=states,
         sectors=categories,

@@ -1,10 +1,10 @@
 """Significant Cyber Incidents of the Center for Strategic and International Studies, as a table that a language model parsed.
 
 The list has one paragraph an incident under the month in which it stands; the table keeps who, what, how and that month, no names and
-no addresses. So the name is made from the target and the technique, the onset is the month (``extra`` says that the list's month is
-its basis), and credibility cannot be judged (6). A month written as a span ("February to July 2021", "first half of 2019", "between
-August and November 2022") is read as the whole span. Besides the common words of techniques the list's own are read ("spearfishing",
-"stole", "used malware").
+no addresses. So the name is made from the target and the technique, and credibility cannot be judged (6). The month is the one under
+which the list publishes an incident: it dates the disclosure, and no onset is known. A span ("February to July 2021", "first half of
+2019", "between August and November 2022") is read as a whole and dates the event. Besides the common words of techniques the list's
+own are read ("spearfishing", "stole", "used malware").
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
     name = f"{target or 'unnamed target'}: {technique}" if technique else f"{target or 'unnamed target'}: {adversary or 'unnamed actor'}"
     about = [f"{adversary or 'Unknown actors'} against {target or 'an unnamed target'}", technique, said["motive"]]
     description = ". ".join(part for part in [*about, said["interesting_insight"]] if part)
-    onset = months_of(cells["publish date"])
+    when = months_of(cells["publish date"])
+    spans = bool(_SPAN.search(cells["publish date"]) or _HALF.search(cells["publish date"]))
     states, strange = states_of([target])
     mended = [reject("target is no known state", value, path, offset, action="repaired") for value in strange]
     codes = states_of([adversary])[0]
@@ -71,7 +72,8 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
         source_id=content_key("csis", *(cells[column] for column in sorted(_USED))),
         name=name,
         description=description,
-        onset=onset,
+        onset=when if spans else None,
+        disclosed=None if spans else when,
         target_states=states,
         technique_class=_technique(technique, f"{said['motive']} {said['interesting_insight']}"),
         actors=[

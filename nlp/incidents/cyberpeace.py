@@ -4,7 +4,7 @@ Rules of this reader
 - admiralty: the Institute's own words are those of the Admiralty code: confirmed 1, probable 2, possible 3.
 - actors: an attack that its own text calls claimed is a claim of the attacker; what is not is the Institute's. The state is the one
   that the table gives as the actor's origin; on whose side it stands is kept in ``extra`` (allegiance) and is no origin.
-- dates: days, written as midnights.
+- dates: days, written as midnights; a claim of the attacker makes its event public on that day.
 - information_operation: true for hack-and-leak and for operations that the table calls cyber-enabled information operations.
 """
 
@@ -71,6 +71,7 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
     state = None if is_generic(origin) else state_code(origin)
     if state is None and not is_generic(origin):
         mended.append(reject("unknown origin", origin, path, offset, action="repaired"))
+    onset = moment_of(when)
     said_by, mass = ("attacker", CLAIMED) if _CLAIM.search(description) else ("CyberPeace Institute", ASSESSED)
     named = not is_generic(actor)
     sector = _SECTOR.search(name)
@@ -79,7 +80,8 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
         source_id=row.get("_key", "").strip(),
         name=name,
         description=description,
-        onset=moment_of(when),
+        onset=onset,
+        disclosed=onset if said_by == "attacker" else None,
         target_states=states,
         sectors=[sector[1].lower()] if sector and name.startswith("Campaign") else [],
         technique_class=TYPES.get(kind) or technique_of(f"{name} {description}"),

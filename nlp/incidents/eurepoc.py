@@ -9,6 +9,8 @@ Rules of this reader
 - actors: the strongest basis of attribution says how much mass (doctrine-like constants `BASES`) the named initiators share equally;
   the rest is "unknown".
 - information_operation: true for doxing, else not coded (null).
+- disclosure: the first dated attribution, since attributions are published; where only governments or courts attributed, they may have
+  come long after, and the disclosure lies between the onset and that date.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ import ast
 import re
 from collections.abc import Mapping
 
+from greyzone.dates import Moment
 from greyzone.incidents.reports import (
     Draft,
     clean_text,
+    coarse,
+    disclosure,
     is_generic,
     moment_of,
     number_code,
@@ -44,6 +49,7 @@ BASES = (
 """(words in attribution_basis, said_by, probability that the named initiators share). Judgement, to be argued with."""
 
 _UNSTATED = ("unspecified", 0.3)
+_OFFICIAL = ("political statement", "legal action", "indictment")
 _LONGEST_CELL = 50_000
 _USED_WORDS = """
 ID name description start_date end_date incident_type receiver_name receiver_country receiver_category receiver_category_subcode
@@ -64,6 +70,7 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
 
     name, description = clean_text(row["name"]), clean_text(row.get("description"))
     onset, end, flags = onset_interval(moment_of(row["start_date"]), moment_of(row.get("end_date")), widen=True)
+    disclosed, untimely = _disclosed(row, onset)
     states, strange = states_of(cell("receiver_country"))
     mended += [reject("target is no known state", value, path, offset, action="repaired") for value in strange]
     categories = [value.split(" (")[0] for value in cell("receiver_category") if not is_generic(value)]
@@ -78,6 +85,7 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
         description=description,
         onset=onset,
         end=end,
+        disclosed=disclosed,
         target_states=states,
         sectors=unique(value.lower() for value in [*categories, *subcodes]),
         technique_class=_technique(kinds, f"{name} {description}".casefold()),
@@ -89,7 +97,7 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
         admiralty=_admiralty(row.get("source_incident_detection_disclosure", ""), row.get("attribution_basis", "")),
         information_operation=True if "doxing" in kinds else None,
         urls=[value for value in cell("sources_url") if value.startswith("http")],
-        flags=flags,
+        flags=flags + untimely,
         extra=unused(row, _USED),
     )
     return draft, mended
@@ -112,6 +120,16 @@ def parse_list(text: str | None) -> tuple[list[str], bool]:
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             pass
     return [part for part in (piece.strip(" []'\"") for piece in re.split(r"['\"]\s*,|;", stripped[:_LONGEST_CELL])) if part], False
+
+
+def _disclosed(row: Mapping[str, str], onset: Moment | None) -> tuple[Moment | None, list[str]]:
+    dated = [coarse(moment) for part in row.get("attribution_date", "").split(";") if (moment := moment_of(part.strip()[:10]))]
+    if not dated:
+        return None, []
+    first = min(dated, key=lambda moment: (moment.hi, moment.lo))
+    late = [kind for kind in (row.get("attribution_type") or "").casefold().split(";") if kind.strip()]
+    only_officials = bool(late) and all(any(word in kind for word in _OFFICIAL) for kind in late)
+    return disclosure(onset, onset if only_officials else first, first)
 
 
 def _flatten(value: object) -> list[str]:

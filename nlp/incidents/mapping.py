@@ -8,6 +8,7 @@
     coarse_dates: false                  # true: day 1 of a month stands for the month, 1 January for the year
 
 A field takes one column, or a list of columns whose cells are put together. Target states may be names, codes or sentences.
+``disclosed`` is the day an event became public; without it ``published_at`` stands for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from greyzone.incidents.reports import (
     TECHNIQUE_CLASSES,
     Draft,
     clean_text,
+    disclosure,
     is_generic,
     moment_of,
     number_code,
@@ -43,6 +45,7 @@ FIELDS: tuple[str, ...] = (
     "source_id",
     "onset",
     "end",
+    "disclosed",
     "published_at",
     "target_states",
     "sectors",
@@ -136,12 +139,13 @@ def read_row(
     name, description = one("name"), one("description")
     if not name and not description:
         return None, [reject("row without name and description", "", path, offset)]
-    raw_dates = [value for column in ("onset", "end") for value in [next((row.get(c) for c in mapped.columns.get(column, ())), None)]]
-    start, stop = (moment_of(value, day_first=mapped.day_first) for value in raw_dates)
+    firsts = [next(iter(mapped.columns.get(column, ())), None) for column in ("onset", "end", "disclosed")]
+    start, stop, public = (moment_of(row.get(column) if column else None, day_first=mapped.day_first) for column in firsts)
     onset, end, flags = onset_interval(start, stop, widen=mapped.coarse_dates)
     states, strange = states_of(cells("target_states"))
     mended = [reject("target is no known state", value, path, offset, action="repaired") for value in strange]
     published = moment_of(one("published_at"), day_first=mapped.day_first)
+    disclosed, untimely = disclosure(onset, public or published, public or published)
     technique = one("technique_class")
     entities = [(kind, value) for kind in ENTITY_KINDS for value in cells(kind) if not is_generic(value)]
     draft = Draft(
@@ -151,6 +155,7 @@ def read_row(
         description=description,
         onset=onset,
         end=end,
+        disclosed=disclosed,
         published_at=published.lo if published else None,
         target_states=states,
         sectors=[value.lower() for value in cells("sectors") if not is_generic(value)],
@@ -164,7 +169,7 @@ def read_row(
         admiralty=int(one("admiralty")) if re.fullmatch(r"[1-6]", one("admiralty")) else 6,
         information_operation=_truth(one("information_operation")),
         urls=[url for cell in cells("urls") for url in re.findall(r"https?://\S+", cell)],
-        flags=flags,
+        flags=flags + untimely,
         extra=unused(row, [column for columns in mapped.columns.values() for column in columns]),
     )
     return draft, mended

@@ -2,6 +2,7 @@
 
 Rules of this reader
 - onset: the event's date, a day; ``extra`` says that this is its basis, since MISP's date is what the author of the event entered.
+- disclosure: between that day and the last publication of the event, which may have been published before.
 - actors: clusters of the actor galaxies and tags of them, hypotheses of the organisation that made the event.
 - targets: the cluster's country of target galaxies, and attributes of targets; the countries of actors are no targets.
 - level: none; MISP's threat level grades the adversary, not the harm, and is kept in ``extra``.
@@ -16,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from greyzone.incidents.reports import Draft, clean_text, is_generic, moment_of, reject, states_of, technique_of, unique
+from greyzone.incidents.reports import Draft, clean_text, disclosure, is_generic, moment_of, reject, states_of, technique_of, unique
 
 ACTOR_GALAXIES = frozenset(
     {"threat-actor", "mitre-intrusion-set", "mitre-enterprise-attack-intrusion-set", "microsoft-activity-group", "360net-threat-actor"}
@@ -72,13 +73,16 @@ def read_event(event: Mapping[str, object], path: str, offset: int) -> tuple[Dra
     mended = [reject("target is no known state", value, path, offset, action="repaired") for value in strange]
     organisation = clean_text(_mapping(event.get("Orgc")).get("name")) or "unknown"
     published = moment_of(event.get("publish_timestamp"))
+    onset = moment_of(event.get("date"))
+    disclosed, flags = disclosure(onset, onset, published)
     credibility = next((int(match[1]) for tag in tags if (match := _CREDIBILITY.search(tag))), 6)
     draft = Draft(
         source=f"misp:{organisation}",
         source_id=str(event.get("uuid") or event.get("id") or ""),
         name=name,
         description=clean_text(". ".join(texts)),
-        onset=moment_of(event.get("date")),
+        onset=onset,
+        disclosed=disclosed,
         published_at=published.lo if published else None,
         target_states=states,
         sectors=unique(sectors),
@@ -87,6 +91,7 @@ def read_event(event: Mapping[str, object], path: str, offset: int) -> tuple[Dra
         entities=unique(entities),
         admiralty=credibility,
         urls=urls,
+        flags=flags,
         extra=_extra(event, tags, unread, deleted),
     )
     return draft, mended

@@ -120,7 +120,10 @@ def _finish(
     if last is not None and draft.onset is not None and draft.onset.lo > last:
         rejects.append(reject("onset after the as-of date", draft.onset.lo.date(), path, offset))
         return
-    if draft.onset is None:
+    if last is not None and draft.onset is None and draft.disclosed is not None and draft.disclosed.lo > last:
+        rejects.append(reject("disclosed after the as-of date", draft.disclosed.lo.date(), path, offset))
+        return
+    if draft.onset is None and draft.disclosed is None:
         rejects.append(reject("no usable date", draft.name, path, offset, action="repaired"))
     rejects += [reject(flag, draft.name, path, offset, action="repaired") for flag in draft.flags]
     rows.append(finish(draft, path, offset))

@@ -75,6 +75,7 @@ class Draft:
     description: str = ""
     onset: Moment | None = None
     end: Moment | None = None
+    disclosed: Moment | None = None
     published_at: datetime | None = None
     target_states: list[str] = field(default_factory=list)
     sectors: list[str] = field(default_factory=list)
@@ -93,7 +94,7 @@ class Draft:
 
 def finish(draft: Draft, path: str, offset: int) -> dict[str, object]:
     """Return the row of `REPORTS` that a draft says; the id hashes source, source id, name and onset."""
-    onset, end = draft.onset, draft.end
+    onset, end, disclosed = draft.onset, draft.end, draft.disclosed
     report_id = content_id(
         "rep", draft.source, draft.source_id, draft.name, onset.lo.isoformat() if onset else None, onset.hi.isoformat() if onset else None
     )
@@ -109,6 +110,8 @@ def finish(draft: Draft, path: str, offset: int) -> dict[str, object]:
         "onset_precision": onset.precision if onset else "unknown",
         "end_lo": end.lo if end else None,
         "end_hi": end.hi if end else None,
+        "disclosed_lo": disclosed.lo if disclosed else None,
+        "disclosed_hi": disclosed.hi if disclosed else None,
         "published_at": draft.published_at,
         "target_states": unique(draft.target_states),
         "sectors": unique(draft.sectors),
@@ -252,6 +255,19 @@ def onset_interval(start: Moment | None, end: Moment | None, *, widen: bool) -> 
     if onset.hi > end.hi and end.lo > start.lo:
         onset = Moment(onset.lo, max(start.hi, end.hi), onset.precision)
     return onset, (coarse(end) if widen else end), []
+
+
+def disclosure(onset: Moment | None, lo: Moment | None, hi: Moment | None) -> tuple[Moment | None, list[str]]:
+    """Return the interval in which an event became public, from a first and a last possible moment, and flags.
+
+    Nothing is public before it begins, so the interval starts with the onset where that is later; one that ends before is flagged and kept.
+    """
+    if hi is None:
+        return None, []
+    if onset is not None and hi.hi < onset.lo:
+        return hi, ["disclosed before the onset"]
+    first = max(moment.lo for moment in (lo or hi, onset or lo or hi))
+    return (hi if first == hi.lo else Moment(first, hi.hi, span_precision(first, hi.hi))), []
 
 
 def span_precision(lo: datetime, hi: datetime) -> str:

@@ -18,7 +18,18 @@ from collections.abc import Mapping, Sequence
 
 from greyzone.dates import Moment
 from greyzone.incidents.attack import month_of, plain_text, year_flags
-from greyzone.incidents.reports import Draft, clean_text, is_generic, moment_of, onset_interval, reject, states_of, technique_of, unique
+from greyzone.incidents.reports import (
+    Draft,
+    clean_text,
+    disclosure,
+    is_generic,
+    moment_of,
+    onset_interval,
+    reject,
+    states_of,
+    technique_of,
+    unique,
+)
 
 EVENTS = ("incident", "campaign", "report")
 """Types that become incident reports."""
@@ -186,6 +197,7 @@ def _draft(event: Mapping[str, object], around: list[tuple[Mapping[str, object],
         else:
             entities += _entities(item, kind)
     published = moment_of(event.get("published") or next((item.get("published") for item in reports), None))
+    disclosed, untimely = disclosure(onset, published, published)
     words = event.get("incident_types") or event.get("labels") or event.get("report_types")
     stated = " ".join(map(str, words)) if isinstance(words, list) else ""
     technique = technique_of(stated)
@@ -196,6 +208,7 @@ def _draft(event: Mapping[str, object], around: list[tuple[Mapping[str, object],
         description=description,
         onset=onset,
         end=end,
+        disclosed=disclosed,
         published_at=published.lo if published else None,
         target_states=unique(states),
         sectors=unique(value.lower() for value in sectors),
@@ -204,7 +217,7 @@ def _draft(event: Mapping[str, object], around: list[tuple[Mapping[str, object],
         entities=entities,
         admiralty=_admiralty(event.get("confidence")),
         urls=unique(url for item in [event, *reports] for url in _urls(item)),
-        flags=flags,
+        flags=flags + untimely,
         extra={key: str(event[key]) for key in ("type", "labels", "objective", "aliases") if event.get(key)},
     )
 

@@ -5,7 +5,8 @@ Rules of this reader
   environment or the loss and theft of things; malware, hacking, social engineering and misuse stay.
 - technique: by the varieties of the actions and of what was lost, the first of the rules in `_technique`.
 - level: none; VERIS rates the harm to the victim's own business, which no crosswalk of the doctrine knows (kept in ``extra``).
-- dates: year, month and day as far as they are given. Sectors: the first two digits of the industry (NAICS), unknown ones are counted.
+- dates: year, month and day as far as they are given; the disclosure is the notification that VCDB keeps in ``plus``.
+- sectors: the first two digits of the industry (NAICS), unknown ones are counted.
 - admiralty: by the hosts of the references (2 for two, 3 for one, 6 for none), never better than 3 for what is only suspected.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from greyzone.dates import Moment
-from greyzone.incidents.reports import Draft, clean_text, is_generic, moment_of, reject, states_of, technique_of, unique
+from greyzone.incidents.reports import Draft, clean_text, disclosure, is_generic, moment_of, reject, states_of, technique_of, unique
 
 KEYS = frozenset({"action", "actor", "victim", "timeline"})
 """Keys by which an incident is known."""
@@ -57,6 +58,9 @@ def read_incident(item: Mapping[str, object], path: str, offset: int) -> tuple[D
     sectors, unknown = _sectors(victim)
     mended += [reject("unknown industry", value, path, offset, action="repaired") for value in unknown]
     summary = clean_text(item.get("summary"))
+    onset = _moment(_mapping(_mapping(item.get("timeline")).get("incident")))
+    notified = _moment(_mapping(_mapping(_mapping(item.get("plus")).get("timeline")).get("notification")))
+    disclosed, flags = disclosure(onset, notified, notified)
     technique = _technique(item, actions, actor, summary)
     name = f"{victims[0] if victims else 'unnamed victim'}: {', '.join(kinds) or 'unknown action'}"
     urls = unique(url.rstrip(",;") for url in re.findall(r"https?://[^\s;]+", str(item.get("reference") or "")))
@@ -67,7 +71,8 @@ def read_incident(item: Mapping[str, object], path: str, offset: int) -> tuple[D
         source_id=clean_text(item.get("incident_id")),
         name=name,
         description=summary,
-        onset=_onset(item),
+        onset=onset,
+        disclosed=disclosed,
         target_states=states,
         sectors=sectors,
         technique_class=technique,
@@ -75,6 +80,7 @@ def read_incident(item: Mapping[str, object], path: str, offset: int) -> tuple[D
         entities=[("organisation", value) for value in victims] + [("actor", value) for value in names] + _malware(actions),
         admiralty=max(hosts, 3) if status == "suspected" and hosts < 6 else hosts,
         urls=urls,
+        flags=flags,
         extra=_extra(item, actor),
     )
     return draft, mended
@@ -92,8 +98,7 @@ def _words(holder: Mapping[str, object], *keys: str) -> str:
     return " ".join(text for key in keys for text in _strings(holder.get(key))).casefold()
 
 
-def _onset(item: Mapping[str, object]) -> Moment | None:
-    when = _mapping(_mapping(item.get("timeline")).get("incident"))
+def _moment(when: Mapping[str, object]) -> Moment | None:
     parts: list[str] = []
     for key, width in (("year", 4), ("month", 2), ("day", 2)):
         text = str(when.get(key) or "").removesuffix(".0")

@@ -20,6 +20,8 @@ REPORTS = schema_of(
     onset_precision=pa.string(),
     end_lo=TIME,
     end_hi=TIME,
+    disclosed_lo=TIME,
+    disclosed_hi=TIME,
     published_at=TIME,
     target_states=STRINGS,
     sectors=STRINGS,
@@ -37,7 +39,8 @@ REPORTS = schema_of(
     path=pa.string(),
     offset=pa.int64(),
 )
-"""An incident as one source tells it. `scale` names the severity scale ("eurepoc", "dcid", "ciss", ...) of `scale_code`;
+"""An incident as one source tells it. `disclosed_*` is the interval in which the event became
+public, null where the source does not say; `scale` names the severity scale ("eurepoc", "dcid", "ciss", ...) of `scale_code`;
 `admiralty` is credibility 1 (confirmed) to 6 (cannot be judged); `flags` names mended fields ("dates swapped"); `extra` is JSON."""
 
 INCIDENTS = schema_of(
@@ -49,6 +52,8 @@ INCIDENTS = schema_of(
     onset_precision=pa.string(),
     end_lo=TIME,
     end_hi=TIME,
+    disclosed_lo=TIME,
+    disclosed_hi=TIME,
     target_state=pa.string(),
     sectors=STRINGS,
     critical=pa.bool_(),
@@ -65,7 +70,7 @@ INCIDENTS = schema_of(
     flags=STRINGS,
 )
 """One row an (event, target state). Levels are on 0..5 with reach NOT yet added; `credibility` is P(real); `target_state` is
-ISO 3166-1 alpha-2 or null."""
+ISO 3166-1 alpha-2 or null; `disclosed_*` is the earliest disclosure over its reports."""
 
 MERGES = schema_of(report_a=pa.string(), report_b=pa.string(), posterior=pa.float64(), decision=pa.string(), evidence=pa.string())
 """Pairs of reports compared as one event: `decision` is "merged" or "review"."""

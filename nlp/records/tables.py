@@ -8,14 +8,20 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from greyzone.errors import SchemaError
-from greyzone.records.campaigns import CAMPAIGNS, IMPACT, SHARES
+from greyzone.records.campaigns import CAMPAIGNS, COUPLINGS, DOSES, IMPACT, LEDGER, SHARES
 from greyzone.records.coordination import CARRIERS, EDGES, GROUP_LINEAGE, GROUP_MEMBERS, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TRACES
 from greyzone.records.documents import COPIES, DOCUMENTS, REJECTS, SOURCES
 from greyzone.records.incidents import INCIDENTS, MERGES, REPORTS
 from greyzone.records.links import DECISIONS, LINKS
 from greyzone.records.narratives import LINEAGE, MEMBERS, NARRATIVES
 
-LATER = {"documents": ("handle", "app"), "group_members": ("probability", "first", "last")}
+_DISCLOSED = ("disclosed_lo", "disclosed_hi")
+LATER = {
+    "documents": ("handle", "app"),
+    "group_members": ("probability", "first", "last"),
+    "reports": _DISCLOSED,
+    "incidents": _DISCLOSED,
+}
 """Columns that a table of an earlier version lacks: they are read as null."""
 
 TABLES: dict[str, pa.Schema] = {
@@ -43,6 +49,9 @@ TABLES: dict[str, pa.Schema] = {
     "campaigns": CAMPAIGNS,
     "impact": IMPACT,
     "shares": SHARES,
+    "ledger": LEDGER,
+    "doses": DOSES,
+    "couplings": COUPLINGS,
 }
 """Every table of a case folder by name."""
 
