@@ -378,7 +378,13 @@ STAGES: tuple[Stage, ...] = (
         ("encoder", "doctrine", "seed", "link_model"),
         acts.do_link,
     ),
-    Stage("impact", ("documents", "incidents", "narratives", "links"), ("impact", "shares"), ("doctrine", "as_of", "seed"), acts.do_impact),
+    Stage(
+        "impact",
+        ("documents", "incidents", "narratives", "links"),
+        ("impact", "shares", "ledger", "doses", "couplings"),
+        ("doctrine", "as_of", "seed"),
+        acts.do_impact,
+    ),
     Stage(
         "campaigns",
         ("documents", "incidents", "narratives", "members", "groups", "links", "impact", "shares"),

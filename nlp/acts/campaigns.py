@@ -69,6 +69,10 @@ def do_impact(work: Work) -> dict[str, object]:
     )
     case.write_table("impact", result.impact)
     case.write_table("shares", result.shares)
+    scored = (case.table("incidents"), case.table("narratives"), case.table("links"), result.impact)
+    account = impact.take_apart(*scored, doctrine=work.doctrine, seed=work.settings.seed)
+    for name, rows in (("ledger", account.ledger), ("doses", account.doses), ("couplings", account.couplings)):
+        case.write_table(name, rows)
     last = result.impact.filter(pc.equal(result.impact["date"], pa.scalar(day, pa.date32())))
     return {"as_of": day.isoformat(), "states": pc.count_distinct(result.impact["target_state"]).as_py(), "status": counts(last, "status")}
 

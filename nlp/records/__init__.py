@@ -21,7 +21,7 @@ from greyzone.records.batches import (
     RawBatch,
     ReportBatch,
 )
-from greyzone.records.campaigns import CAMPAIGNS, IMPACT, ITEMS, SHARES
+from greyzone.records.campaigns import CAMPAIGNS, COUPLINGS, DOSES, IMPACT, ITEMS, LEDGER, SHARES
 from greyzone.records.coordination import (
     CARRIERS,
     EDGES,
@@ -46,8 +46,10 @@ __all__ = [
     "CAMPAIGNS",
     "CARRIERS",
     "COPIES",
+    "COUPLINGS",
     "DECISIONS",
     "DOCUMENTS",
+    "DOSES",
     "EDGES",
     "ENTITIES",
     "ENTITY_KINDS",
@@ -64,6 +66,7 @@ __all__ = [
     "ITEMS",
     "LANGUAGE_TERMS",
     "LATER",
+    "LEDGER",
     "LINEAGE",
     "LINKS",
     "LINK_TYPES",

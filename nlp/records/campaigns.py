@@ -63,3 +63,49 @@ SHARES = schema_of(
     share_p95=pa.float64(),
 )
 """Aumann-Shapley shares; those of one state and date sum to the central score. `kind` is "incident" or "narrative"."""
+
+LEDGER = schema_of(
+    target_state=pa.string(),
+    date=pa.date32(),
+    doctrine=pa.string(),
+    doctrine_hash=pa.string(),
+    own=pa.bool_(),
+    q=pa.float64(),
+    gamma=pa.float64(),
+    d0=pa.float64(),
+    score=pa.float64(),
+    score_p05=pa.float64(),
+    score_p50=pa.float64(),
+    score_p95=pa.float64(),
+    status=pa.string(),
+)
+"""The last score of a state under each doctrine that the page offers, with what its closed form needs. `score` is the central score,
+`own` marks the case's doctrine. Incidents, narratives and links are those of the case: only the score is made anew."""
+
+DOSES = schema_of(
+    target_state=pa.string(),
+    date=pa.date32(),
+    doctrine=pa.string(),
+    item_id=pa.string(),
+    kind=pa.string(),
+    wave=pa.int64(),
+    dose=pa.float64(),
+    without_p05=pa.float64(),
+    without_p50=pa.float64(),
+    without_p95=pa.float64(),
+    drop_p05=pa.float64(),
+    drop_p50=pa.float64(),
+    drop_p95=pa.float64(),
+)
+"""Dose of each item that has begun, at the expected inputs, with its wave (null for narratives). `without_*` are percentiles over the
+draws of the score without the item, `drop_*` those of the score less that."""
+
+COUPLINGS = schema_of(
+    target_state=pa.string(),
+    date=pa.date32(),
+    doctrine=pa.string(),
+    incident_id=pa.string(),
+    narrative_id=pa.string(),
+    weight=pa.float64(),
+)
+"""Weight h p of each link between items of `DOSES`, where it is not zero."""
