@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.doctrine import Doctrine
+from greyzone.impact.curve import Clock, at_work, column, norms_over_time
 from greyzone.impact.dose import (
     LEVEL_MAX,
     Batch,
@@ -29,12 +30,7 @@ from greyzone.impact.dose import (
     DoseParts,
     Indices,
     Reals,
-    all_in_group,
-    decay,
     dose,
-    norm_contributions,
-    norm_sums,
-    partition,
     triangular,
     unit_dose,
 )
@@ -122,6 +118,14 @@ class World:
         window = np.floor(self.onset / self.wave_seconds).astype(np.int64)
         return self.items.technique * np.int64(2**40) + window
 
+    def wave_codes(self) -> npt.NDArray[np.int64]:
+        """(B, n) small numbers from 0 that are equal within a draw where `waves` are."""
+        window = np.floor(self.onset / self.wave_seconds).astype(np.int64)
+        if not window.size:
+            return window
+        window -= window.min()
+        return self.items.technique * (window.max() + 1) + window
+
     def incident_doses(self, base: Batch) -> Reals:
         """(B, n) pi w u(level), before decay."""
         per_base = [(value, unit_dose(self.level, value).mean(axis=2)) for value in np.unique(base)]
@@ -134,7 +138,7 @@ class World:
             units = unit_dose(self.category_levels, value)
             mean = (self.items.breakout @ units)[None, :]
             found.append((value, mean if self.category is None else units[self.category]))
-        return _column(v) * _choose(found, base)
+        return column(v) * _choose(found, base)
 
 
 def theta_of(doctrine: Doctrine) -> Theta:
@@ -218,8 +222,8 @@ def drawn_world(items: Items, doctrine: Doctrine, *, chunk: int, draws: int, see
 
 def dose_at(world: World, theta: Theta, moment: float) -> DoseParts:
     """Return the dose of every world at `moment` (seconds); what has not begun by then counts nothing."""
-    a = world.incident_doses(theta.base) * _at_work(world.onset, world.end, theta.half_life_cyber, moment)
-    b = world.narrative_doses(theta.base, theta.v) * _at_work(
+    a = world.incident_doses(theta.base) * at_work(world.onset, world.end, theta.half_life_cyber, moment)
+    b = world.narrative_doses(theta.base, theta.v) * at_work(
         world.narrative_onset, world.narrative_end, theta.half_life_information, moment
     )
     coupling = Coupling(world.items.link_incident, world.items.link_narrative, world.coupling)
@@ -229,20 +233,19 @@ def dose_at(world: World, theta: Theta, moment: float) -> DoseParts:
 def dose_curve(world: World, theta: Theta, moments: Reals) -> Reals:
     """Return (B, T) doses at rising `moments`, the same as `dose_at` at each.
 
-    Groups whose members are all over before the first moment only fade from then on, all by one factor, because a norm is
-    homogeneous; they are summed once.
+    The work grows with the items and their changes, not with items times moments (`greyzone.impact.curve`).
     """
     a = world.incident_doses(theta.base)
     b = world.narrative_doses(theta.base, theta.v)
     i, n = world.items.link_incident, world.items.link_narrative
-    cyber = _Clock(world.onset, world.end, theta.half_life_cyber)
-    information = _Clock(world.narrative_onset, world.narrative_end, theta.half_life_information)
-    total = _norms_over_time(a, world.waves(), (cyber,), 1.0, theta.q, moments)
-    total = total + _norms_over_time(b, np.arange(b.shape[1])[None, :], (information,), 1.0, 1.0, moments)
+    cyber = Clock(world.onset, world.end, theta.half_life_cyber)
+    information = Clock(world.narrative_onset, world.narrative_end, theta.half_life_information)
+    total = norms_over_time(a, world.wave_codes(), (cyber,), 1.0, theta.q, moments)
+    total = total + norms_over_time(b, np.zeros((1, b.shape[1]), np.int64), (information,), 1.0, 1.0, moments)
     if len(i):
         terms = world.coupling * np.sqrt(a[:, i] * b[:, n])
-        synergy = _norms_over_time(terms, n[None, :], (cyber.take(i), information.take(n)), 0.5, theta.q, moments)
-        total = total + _column(theta.gamma) * synergy
+        synergy = norms_over_time(terms, n[None, :], (cyber.take(i), information.take(n)), 0.5, theta.q, moments)
+        total = total + column(theta.gamma) * synergy
     return total
 
 
@@ -250,63 +253,6 @@ def stream(seed: int, *key: object) -> np.random.Generator:
     """Return the random stream of `key`; equal keys and seeds give equal streams."""
     digest = hashlib.blake2b("\x1f".join(map(str, (seed, *key))).encode("utf-8", "surrogatepass"), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
-
-
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """When events begin and end, and how fast they fade after."""
-
-    begin: Reals
-    end: Reals
-    half_life: Batch
-
-    def take(self, columns: Indices) -> _Clock:
-        return _Clock(self.begin[:, columns], self.end[:, columns], self.half_life)
-
-    def ordered(self, columns: Indices, order: Indices) -> _Clock:
-        begin, end = (np.broadcast_to(side[:, columns], order.shape) for side in (self.begin, self.end))
-        return _Clock(np.take_along_axis(begin, order, axis=1), np.take_along_axis(end, order, axis=1), self.half_life)
-
-    def factor(self, moment: float) -> Reals:
-        return _at_work(self.begin, self.end, self.half_life, moment)
-
-
-def _norms_over_time(
-    values: Reals, keys: npt.NDArray[np.int64] | Indices, clocks: tuple[_Clock, ...], power: float, q: Batch, moments: Reals
-) -> Reals:
-    """Sum of group norms of `values` times the clocks' factors to `power`, at each moment; (B, T)."""
-    size = max(len(values), *(len(clock.begin) for clock in clocks), *(np.size(clock.half_life) for clock in clocks), np.size(q))
-    values = np.broadcast_to(values, (size, values.shape[1]))
-    if not values.size:
-        return np.zeros((size, len(moments)))
-    keys = np.broadcast_to(keys, values.shape)
-    over = np.logical_and.reduce([np.broadcast_to(clock.end <= moments[0], values.shape) for clock in clocks])
-    groups = partition(keys)
-    over = all_in_group(over, groups)
-    faded = norm_contributions(values * _product(clocks, moments[0], power), groups, q)
-    carry = np.where(over, faded, 0.0).sum(axis=1)
-    half_lives = [_column(clock.half_life)[:, 0] for clock in clocks]
-    live = np.flatnonzero(~over.all(axis=0))
-    groups = partition(keys[:, live])
-    # what is summed at every moment is put in the order of its groups once
-    rest = np.take_along_axis(np.where(over, 0.0, values)[:, live], groups.order, axis=1)
-    clocks = tuple(clock.ordered(live, groups.order) for clock in clocks)
-    out = np.empty((size, len(moments)))
-    for column, moment in enumerate(moments):
-        fade = np.prod([decay(np.asarray(moment - moments[0]), half_life) ** power for half_life in half_lives], axis=0)
-        out[:, column] = carry * fade + norm_sums(rest * _product(clocks, moment, power), groups, q)
-    return out
-
-
-def _product(clocks: tuple[_Clock, ...], moment: float, power: float) -> Reals:
-    found = clocks[0].factor(moment)
-    for clock in clocks[1:]:
-        found = found * clock.factor(moment)
-    return found if power == 1 else np.power(found, power)
-
-
-def _at_work(begin: Reals, end: Reals, half_life: Batch, moment: float) -> Reals:
-    return (begin <= moment) * decay(moment - end, _column(half_life))
 
 
 def _members(doctrine: Doctrine, choice: npt.NDArray[np.int64]) -> Theta:
@@ -334,8 +280,8 @@ def _settings(doctrine: Doctrine) -> dict[str, Any]:
 def _uniforms(keys: Sequence[tuple[str, ...]], chunk: int, count: int, draws: int, seed: int) -> Reals:
     """(count, draws, len(keys)) uniforms; a run's chunk is always drawn whole, so that fewer draws are a prefix of more."""
     found = np.empty((count, draws, len(keys)))
-    for column, key in enumerate(keys):
-        found[:, :, column] = stream(seed, chunk, *key).random((CHUNK, count))[:draws].T
+    for place, key in enumerate(keys):
+        found[:, :, place] = stream(seed, chunk, *key).random((CHUNK, count))[:draws].T
     return found
 
 
@@ -349,7 +295,3 @@ def _choose(per_base: list[tuple[float, Reals]], base: Batch) -> Reals:
         chosen = rows == value
         out[chosen] = np.broadcast_to(doses, out.shape)[chosen]
     return out
-
-
-def _column(value: Batch) -> Reals:
-    return np.asarray(value, np.float64).reshape(-1, 1)
