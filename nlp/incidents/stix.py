@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from greyzone.dates import Moment
 from greyzone.incidents.attack import month_of, plain_text, year_flags
+from greyzone.incidents.exported import drafts_of, reports_held
 from greyzone.incidents.reports import (
     Draft,
     clean_text,
@@ -73,9 +74,16 @@ def read_bundle(bundle: Mapping[str, object], path: str) -> tuple[list[tuple[Dra
     written_up = _write_ups(objects, events)
     drafts: list[tuple[Draft, int]] = []
     used: set[str] = set()
+    held = reports_held(objects.values())
     for at in events:
         if at in written_up:
             used.add(at)
+            continue
+        if (own := drafts_of(objects[at], held)) is not None:
+            used |= {at, *_reach(at, objects, relations)}
+            drafts += [(draft, places[at]) for draft in own]
+            if objects[at]["type"] != "incident":
+                rejects.append(reject("finding of greyzone, no incident", objects[at]["type"], path, places[at]))
             continue
         reached = _reach(at, objects, relations)
         used |= set(reached) | {at}
