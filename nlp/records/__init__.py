@@ -21,7 +21,19 @@ from greyzone.records.batches import (
     RawBatch,
     ReportBatch,
 )
-from greyzone.records.campaigns import CAMPAIGNS, COUPLINGS, DOSES, IMPACT, ITEMS, LEDGER, SHARES
+from greyzone.records.campaigns import (
+    ATTRIBUTIONS,
+    CAMPAIGN_LINEAGE,
+    CAMPAIGNS,
+    COUPLINGS,
+    DOSES,
+    IMPACT,
+    ITEMS,
+    LEDGER,
+    SENSITIVITY,
+    SHARES,
+    VIEWS,
+)
 from greyzone.records.coordination import (
     CARRIERS,
     EDGES,
@@ -42,8 +54,10 @@ from greyzone.records.tables import GIVEN, LATER, TABLES, check, content_id, emp
 
 __all__ = [
     "ACTORS",
+    "ATTRIBUTIONS",
     "BURSTS",
     "CAMPAIGNS",
+    "CAMPAIGN_LINEAGE",
     "CARRIERS",
     "COPIES",
     "COUPLINGS",
@@ -79,6 +93,7 @@ __all__ = [
     "REACHES",
     "REJECTS",
     "REPORTS",
+    "SENSITIVITY",
     "SHARES",
     "SOURCES",
     "SPREAD",
@@ -86,6 +101,7 @@ __all__ = [
     "TABLES",
     "TIME",
     "TRACES",
+    "VIEWS",
     "VOLUME",
     "Canonical",
     "CleanBatch",

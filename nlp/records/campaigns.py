@@ -26,7 +26,32 @@ CAMPAIGNS = schema_of(
     profile=pa.string(),
 )
 """Hybrid-campaign profiles. `statements` are the sentences of the profile with the doc_ids (or report ids) behind each;
-`profile` is JSON: phase, timeline, techniques, hypotheses (ACH), indicators."""
+`profile` is JSON: members, key_judgements, phase, timeline, techniques, hypotheses (ACH), indicators, impact, bridges, attribution, words,
+decision. Campaigns may share incidents and narratives."""
+
+CAMPAIGN_LINEAGE = schema_of(
+    update=pa.int64(),
+    event=pa.string(),
+    campaign_id=pa.string(),
+    other_id=pa.string(),
+    members_before=pa.int64(),
+    members_after=pa.int64(),
+    shared=pa.int64(),
+    overlap=pa.float64(),
+)
+"""What became of campaigns from one run of the case to the next (`greyzone.campaigns.tracking`). `event` is "born", "split" (from
+`other_id`), "continued", "merged" (into `other_id`) or "ended"; members are incidents and narratives. One that nothing happened to has no
+row."""
+
+ATTRIBUTIONS = schema_of(
+    campaign_id=pa.string(),
+    value=pa.string(),
+    who=pa.string(),
+    day=pa.date32(),
+    basis=pa.string(),
+    revision=pa.int64(),
+)
+"""Who a person says is behind a campaign, rows only ever added and only by people (`greyzone campaigns --attribute`)."""
 
 IMPACT = schema_of(
     target_state=pa.string(),
@@ -109,3 +134,38 @@ COUPLINGS = schema_of(
     weight=pa.float64(),
 )
 """Weight h p of each link between items of `DOSES`, where it is not zero."""
+
+VIEWS = schema_of(
+    target_state=pa.string(),
+    date=pa.date32(),
+    view=pa.string(),
+    key=pa.string(),
+    p=pa.float64(),
+    items=pa.int64(),
+    score_p05=pa.float64(),
+    score_p50=pa.float64(),
+    score_p95=pa.float64(),
+    status=pa.string(),
+    doctrine=pa.string(),
+    doctrine_hash=pa.string(),
+)
+"""The last score seen otherwise. `view` is "same-originator" (incidents that `key`, a state, a name or "unknown", may have begun; `p` over
+the keys of a state sums to 1) or "without source" (`key` is a source of incidents, or "documents" for all narratives; `p` is null).
+Views are never added to each other nor to the score of all sources. `items` are those that could count."""
+
+SENSITIVITY = schema_of(
+    target_state=pa.string(),
+    date=pa.date32(),
+    parameter=pa.string(),
+    low=pa.float64(),
+    high=pa.float64(),
+    score_low=pa.float64(),
+    score_high=pa.float64(),
+    swing=pa.float64(),
+    s1=pa.float64(),
+    st=pa.float64(),
+    doctrine=pa.string(),
+    doctrine_hash=pa.string(),
+)
+"""What the last score owes to each number: central scores with the number at `low` and at `high` and all others as they are, and, for the
+numbers of the doctrine ensemble and for "data" (then the scores are the 5 and 95 % points), first-order and total Sobol indices."""

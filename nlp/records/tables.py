@@ -8,7 +8,18 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from greyzone.errors import SchemaError
-from greyzone.records.campaigns import CAMPAIGNS, COUPLINGS, DOSES, IMPACT, LEDGER, SHARES
+from greyzone.records.campaigns import (
+    ATTRIBUTIONS,
+    CAMPAIGN_LINEAGE,
+    CAMPAIGNS,
+    COUPLINGS,
+    DOSES,
+    IMPACT,
+    LEDGER,
+    SENSITIVITY,
+    SHARES,
+    VIEWS,
+)
 from greyzone.records.coordination import CARRIERS, EDGES, GROUP_LINEAGE, GROUP_MEMBERS, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TRACES
 from greyzone.records.documents import COPIES, DOCUMENTS, REJECTS, SOURCES
 from greyzone.records.incidents import INCIDENTS, MERGES, REPORTS
@@ -47,15 +58,19 @@ TABLES: dict[str, pa.Schema] = {
     "links": LINKS,
     "decisions": DECISIONS,
     "campaigns": CAMPAIGNS,
+    "campaign_lineage": CAMPAIGN_LINEAGE,
+    "attributions": ATTRIBUTIONS,
     "impact": IMPACT,
     "shares": SHARES,
     "ledger": LEDGER,
     "doses": DOSES,
     "couplings": COUPLINGS,
+    "views": VIEWS,
+    "sensitivity": SENSITIVITY,
 }
 """Every table of a case folder by name."""
 
-GIVEN = ("decisions",)
+GIVEN = ("decisions", "attributions")
 """Tables that people fill and no stage writes: without rows until they do."""
 
 
