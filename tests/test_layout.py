@@ -15,7 +15,7 @@ HOMES = {"nlp": "greyzone", "models": "greyzone.models", "training": "greyzone.t
 FOUNDATIONS = {"records", "errors", "dates", "text", "places", "urls", "language", "_version"}
 COMPOSERS = {"pipeline", "acts", "growth", "cli", "__main__", "__init__", "sql", "doctor", "case"}
 CLUSTERER = {"neighbours", "graph", "lists", "density", "linkage", "hierarchy", "levels", "joining"}
-SHARED_PARTS = CLUSTERER | {"labels", "entities", "words", "scores", "terms", "bursts"}
+SHARED_PARTS = CLUSTERER | {"labels", "entities", "words", "scores", "terms", "bursts", "handles"}
 """Files that hold the pure parts of a stage, or of several: stages may import them."""
 
 

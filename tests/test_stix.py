@@ -19,6 +19,7 @@ from greyzone import impact, incidents
 from greyzone.campaigns import build_campaigns
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
+from greyzone.handles import hide
 from greyzone.incidents import exported
 from greyzone.records import (
     CAMPAIGNS,
@@ -36,7 +37,7 @@ from greyzone.records import (
 )
 from greyzone.stix import bundle_rows, iter_objects, object_id, read_tables, to_bundle, write_bundle
 from greyzone.stix.objects import EXTENSIONS, RECORD, extension_id
-from greyzone.stix.rows import decode, encode, hide
+from greyzone.stix.rows import decode, encode
 from greyzone.words import pseudonym
 
 DOCTRINE = load_doctrine()

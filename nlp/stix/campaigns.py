@@ -222,7 +222,7 @@ def attribution_of(attribution: object) -> tuple[str, str, str, str] | None:
     return actor.strip("“”"), who.strip("“”"), day, note
 
 
-_ATTRIBUTION = (("actor", "name", "value"), ("who", "set_by", "by"), ("day", "set_on", "on", "date"), ("note", "reason", "basis"))
+_ATTRIBUTION = (("value", "actor"), ("who",), ("day",), ("basis", "note"))
 
 
 def _pattern(make: Maker, technique: Row) -> Object:

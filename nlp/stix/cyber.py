@@ -7,10 +7,10 @@ adds none.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from greyzone.handles import safe_url
 from greyzone.records import INCIDENTS, REPORTS
 from greyzone.stix.objects import SHARE_SCALE, Maker, Object, object_id, timestamp
 from greyzone.stix.rows import encode
@@ -23,13 +23,6 @@ NOBODY = frozenset({"", "unknown", "not available"})
 
 Named = dict[str, list[tuple[str, float, str]]]
 """Actor name -> [(incident id, probability, who says so)]."""
-
-_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:[/?#][A-Za-z0-9\-._~:/?#@!$&'()*+,;=%]*)?")
-
-
-def safe_url(text: str | None) -> str | None:
-    """Return an address that is one by RFC 3986 as it stands, else None."""
-    return text if text and _URL.fullmatch(text) else None
 
 
 def incident_objects(make: Maker, row: Row, reports: Sequence[Row]) -> Iterator[Object]:

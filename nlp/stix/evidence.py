@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from greyzone.handles import shown_url
 from greyzone.records import GROUPS
-from greyzone.stix.cyber import safe_url
 from greyzone.stix.objects import TLP_MARKINGS, Maker, Object, object_id, observable_id, timestamp
-from greyzone.stix.rows import encode, hide, rows_of
+from greyzone.stix.rows import encode, rows_of
 from greyzone.words import pseudonym
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def cited_documents(documents: pa.Table, cited: Iterable[str], *, handles: bool)
     shown = [
         row["doc_id"]
         for row in rows_of(met, "doc_id", handles=True)
-        if row["published_at"] is not None and (row["account"] or _shown_url(row, handles))
+        if row["published_at"] is not None and (row["account"] or shown_url(row["url"], row["account"], handles=handles))
     ]
     kept = met.filter(pc.is_in(met["doc_id"], value_set=pa.array(shown, pa.string())))
     logger.info("%d of %d cited ids are documents with an object of their own", len(shown), len(wanted))
@@ -74,13 +74,13 @@ def evidence_objects(make: Maker, cited: Cited, groups: pa.Table, *, handles: bo
         item = {"type": "user-account", "spec_version": "2.1", "id": observable_id("user-account", {"user_id": name})}
         yield item | {"user_id": name, "object_marking_refs": [TLP_MARKINGS[make.tlp]]}
     rows = cited.documents.select(["doc_id", "url", "account"])
-    urls = {url for row in rows_of(rows, "doc_id", handles=True) if (url := _shown_url(row, handles))}
+    urls = {url for row in rows_of(rows, "doc_id", handles=True) if (url := shown_url(row["url"], row["account"], handles=handles))}
     for url in sorted(urls):
         item = {"type": "url", "spec_version": "2.1", "id": observable_id("url", {"value": url}), "value": url}
         yield item | {"object_marking_refs": [TLP_MARKINGS[make.tlp]]}
     for row in rows_of(cited.documents, "doc_id", handles=True):
         refs = [account_id(row["account"], handles)] if row["account"] else []
-        if url := _shown_url(row, handles):
+        if url := shown_url(row["url"], row["account"], handles=handles):
             refs.append(observable_id("url", {"value": url}))
         when = timestamp(row["published_at"])
         yield make(
@@ -118,10 +118,3 @@ def group_object(make: Maker, row: Row, accounts: Sequence[str], cited: Cited) -
         object_refs=refs,
         record={"table": "groups", **encode(row, GROUPS)},
     )
-
-
-def _shown_url(row: Row, handles: bool) -> str | None:
-    url = safe_url(row["url"])
-    if url is None or handles:
-        return url
-    return None if row["account"] or hide(url) != url else url

@@ -3,17 +3,12 @@
 What STIX itself cannot hold stands in an extension as the row it came from: nulls are absent, moments and days are ISO 8601, lists
 without elements (which STIX forbids, section 2.7) are left out and named by their path in ``empty_lists``, and floats that JSON does not
 know are the words NaN, Infinity, -Infinity. Reading gives the same rows again; a column that this version does not know is an error.
-
-Accounts are hidden unless handles are asked for: columns that hold accounts, @names in texts, and the name in addresses of profiles and
-posts are replaced by hashed names. The same name is the same everywhere, so what hangs together still does.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -21,22 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.errors import InputError
-from greyzone.words import pseudonym
-
-Value = Any
-"""A cell of a table, or what JSON makes of it."""
-
-Row = dict[str, Value]
-Convert = Callable[[Value], Value]
+from greyzone.handles import Row, Value, hider
 
 AT_ONCE = 512
 """Rows that are Python objects at one time."""
-
-_AT = re.compile(r"(?<![\w@.])@(\w{2,})")
-_PROFILE = re.compile(
-    r"(https?://(?:www\.|mobile\.|m\.)?(?:twitter|x|facebook|instagram|tiktok|truthsocial|vk|t)\.(?:com|me|ru)/@?)([\w.\-]{2,})",
-    re.IGNORECASE,
-)
 
 
 def rows_of(found: pa.Table, *keys: str, handles: bool) -> Iterator[Row]:
@@ -52,35 +35,6 @@ def batches_of(found: pa.Table, *keys: str, handles: bool) -> Iterator[list[Row]
     for start in range(0, len(order), AT_ONCE):
         rows = found.take(order.slice(start, AT_ONCE)).to_pylist()
         yield [hidden(row) for row in rows] if hidden else rows
-
-
-def hide(text: str) -> str:
-    """Return a text without handles: @names and the names in addresses of profiles are hashed."""
-    if "@" in text:
-        text = _AT.sub(lambda match: f"@{pseudonym(match[1].casefold())}", text)
-    if "://" in text:
-        text = _PROFILE.sub(lambda match: match[1] + pseudonym(match[2].casefold()), text)
-    return text
-
-
-def hider(schema: pa.Schema) -> Callable[[Row], Row]:
-    """Return a function that hides accounts in rows of `schema`: in every text, in ``accounts`` and in ``first_movers``."""
-    changed = {field.name: convert for field in schema if (convert := _hiding(field.type))}
-    if "accounts" in schema.names and pa.types.is_list(schema.field("accounts").type):
-        changed["accounts"] = lambda accounts: [pseudonym(account) for account in accounts]
-    if "first_movers" in schema.names:
-        plain = changed["first_movers"]
-        changed["first_movers"] = lambda movers: plain(
-            [mover | {"name": pseudonym(mover["name"])} if mover["kind"] == "account" and mover["name"] else mover for mover in movers]
-        )
-    if "profile" in changed:
-        # A profile is JSON, whose escapes would hide from the pattern where a name ends.
-        changed["profile"] = lambda text: _hide_json(text)
-
-    def hidden(row: Row) -> Row:
-        return row | {name: convert(row[name]) for name, convert in changed.items() if row[name] is not None}
-
-    return hidden
 
 
 def encode(row: Mapping[str, Any], schema: pa.Schema) -> Row:
@@ -114,30 +68,6 @@ def decode(record: Mapping[str, Any], schema: pa.Schema, where: str) -> Row:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise InputError(f"{where}: a value that is not of its column ({error})", "what greyzone export stix writes") from error
     return {name: made.get(name) for name in schema.names}
-
-
-def _hiding(kind: pa.DataType) -> Convert | None:
-    if pa.types.is_string(kind):
-        return hide
-    if pa.types.is_list(kind) and (inner := _hiding(kind.value_type)):
-        return lambda values: [None if value is None else inner(value) for value in values]
-    if pa.types.is_struct(kind):
-        parts = {field.name: convert for field in kind if (convert := _hiding(field.type))}
-        return lambda row: row | {name: convert(row[name]) for name, convert in parts.items() if row[name] is not None}
-    return None
-
-
-def _hide_json(text: str) -> str:
-    def walk(value: Value) -> Value:
-        if isinstance(value, str):
-            return hide(value)
-        if isinstance(value, list):
-            return [walk(item) for item in value]
-        return {hide(key): walk(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-    if "@" not in text and "://" not in text:
-        return text
-    return json.dumps(walk(json.loads(text)), ensure_ascii=False, sort_keys=True, allow_nan=False)
 
 
 def _encoded(value: Value, kind: pa.DataType, path: str, empty: list[str]) -> Value:

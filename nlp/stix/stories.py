@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from greyzone.handles import hide
 from greyzone.records import NARRATIVES
 from greyzone.stix.objects import Maker, Object, object_id, span
-from greyzone.stix.rows import encode, hide
+from greyzone.stix.rows import encode
 from greyzone.words import quoted
 
 Row = Mapping[str, Any]
