@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 
 from greyzone.doctrine import Doctrine
 from greyzone.records import CAMPAIGNS, DECISIONS, DOCUMENTS, GROUPS, IMPACT, INCIDENTS, LINKS, NARRATIVES, REPORTS, check, empty
+from greyzone.scores import Score
 from greyzone.stix.campaigns import CampaignObjects
 from greyzone.stix.cyber import Named, hypothesis_objects, incident_objects, note_actors
 from greyzone.stix.evidence import cited_documents, evidence_objects, group_object
 from greyzone.stix.objects import NAMESPACE, SHARE_SCALE, Maker, Object, marking, midnight, object_id, observable_id, timestamp, tlp_level
 from greyzone.stix.rows import batches_of, encode, rows_of
 from greyzone.stix.stories import channel_objects, narrative_objects
-from greyzone.words import Interval, quoted
+from greyzone.words import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -228,12 +229,11 @@ def _scores(make: Maker, impact: pa.Table) -> Iterator[Object]:
 
 def _score(make: Maker, rows: Sequence[Row]) -> Object:
     row = rows[-1]
-    state, doctrine = row["target_state"], f"doctrine {row['doctrine']} {row['doctrine_hash']}"
-    lines = [f"No score for {state} on {row['date']}: insufficient evidence; {doctrine}."]
-    if row["score_p50"] is not None:
-        lines = [
-            f"Cumulative score of {state} on {row['date']}: {Interval(row['score_p05'], row['score_p50'], row['score_p95'])}; with the "
-            f"doctrine's uncertainty {_told(row['doctrine_p05'], 0)}–{_told(row['doctrine_p95'], 0)}; status {row['status']}; {doctrine}.",
+    state, score = row["target_state"], Score.of_row(row)
+    lines = [f"Cumulative score of {state} on {row['date']}: {score}; status {score.status}."]
+    if score.points is not None:
+        lines += [
+            f"With the doctrine's uncertainty {_told(row['doctrine_p05'], 0)}–{_told(row['doctrine_p95'], 0)}.",
             f"Peak: {row['peak_words'] or 'not told'}. Excess over the largest single event {_told(row['excess'], 1)}, tempo "
             f"{_told(row['tempo'], 2)} (p {_told(row['tempo_p'], 3)}), breadth {_told(row['breadth'], 2)}, "
             f"hybridity {_told(row['hybridity'], 2)}.",
