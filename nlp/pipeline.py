@@ -381,14 +381,14 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "impact",
         ("documents", "incidents", "narratives", "links"),
-        ("impact", "shares", "ledger", "doses", "couplings"),
+        ("impact", "shares", "ledger", "doses", "couplings", "views", "sensitivity"),
         ("doctrine", "as_of", "seed"),
         acts.do_impact,
     ),
     Stage(
         "campaigns",
-        ("documents", "incidents", "narratives", "members", "groups", "links", "impact", "shares"),
-        ("campaigns",),
+        ("documents", "incidents", "narratives", "members", "groups", "links", "impact", "shares", "attributions"),
+        ("campaigns", "campaign_lineage"),
         ("doctrine",),
         acts.do_campaigns,
     ),

@@ -1,8 +1,9 @@
 """Words for numbers, quotations, pseudonyms, and the phrases that no output may hold outside a quotation.
 
-Likelihood words follow Intelligence Community Directive 203 (Office of the Director of National Intelligence, 2015), which also asks
-that likelihood and confidence never stand in one sentence. Text that others wrote (names, titles, labels) is hostile input: it
-appears only between “ and ”, so that a reader sees whose words they are and `refused` can leave them out.
+Likelihood words follow Intelligence Community Directive 203 (Office of the Director of National Intelligence, 2015), or the yardstick of
+PHIA where a doctrine's ``words.scale`` says so. The directive also asks that likelihood and confidence never stand in one sentence. Text
+that others wrote (names, titles, labels) is hostile input: it appears only between “ and ”, so that a reader sees whose words they are
+and `refused` can leave them out.
 """
 
 from __future__ import annotations
@@ -15,16 +16,56 @@ from dataclasses import dataclass
 from greyzone.doctrine import Doctrine
 from greyzone.errors import InputError
 
-LIKELIHOOD = (
-    (0.05, "almost no chance"),
-    (0.20, "very unlikely"),
-    (0.45, "unlikely"),
-    (0.55, "roughly even"),
-    (0.80, "likely"),
-    (0.95, "very likely"),
-    (1.00, "almost certain"),
-)
-"""ICD 203: upper end of each band (.01-.05, .05-.20, ...); the outer bands also take what lies beyond .01 and .99."""
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Words of likelihood: upper end and word of each band, in order, with the source and how sure the bands are."""
+
+    name: str
+    bands: tuple[tuple[float, str], ...]
+    source: str
+    status: str
+
+
+SCALES = {
+    "ICD 203": Scale(
+        "ICD 203",
+        (
+            (0.05, "almost no chance"),
+            (0.20, "very unlikely"),
+            (0.45, "unlikely"),
+            (0.55, "roughly even"),
+            (0.80, "likely"),
+            (0.95, "very likely"),
+            (1.00, "almost certain"),
+        ),
+        "Intelligence Community Directive 203, Analytic Standards (ODNI 2015): .01-.05, .05-.20, .20-.45, .45-.55, .55-.80, .80-.95,"
+        " .95-.99; the outer bands also take what lies beyond",
+        "cited",
+    ),
+    "PHIA": Scale(
+        "PHIA",
+        (
+            (0.075, "remote chance"),
+            (0.225, "highly unlikely"),
+            (0.375, "unlikely"),
+            (0.525, "realistic possibility"),
+            (0.775, "likely"),
+            (0.925, "highly likely"),
+            (1.00, "almost certain"),
+        ),
+        "Professional Head of Intelligence Assessment (UK), probability yardstick: 0-5, 10-20, 25-35, 40-50, 55-75, 80-90, 95-100 %, from"
+        " memory; its gaps are split in the middle",
+        "unverified",
+    ),
+}
+"""Scales of likelihood by the names that ``words.scale`` of a doctrine may have."""
+
+LIKELIHOOD = SCALES["ICD 203"].bands
+"""Bands of the default scale."""
+
+TLP = ("TLP:RED", "TLP:AMBER+STRICT", "TLP:AMBER", "TLP:GREEN", "TLP:CLEAR")
+"""Labels of the Traffic Light Protocol 2.0 (FIRST, 2022)."""
 
 QUOTE_LENGTH = 160
 """Characters of a quotation, an ellipsis showing what was left out."""
@@ -32,31 +73,33 @@ _QUOTATION = re.compile("“[^“”]*”")
 _SPACE = re.compile(r"[\W_]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A score with its 90 % interval; it cannot be turned into a bare number."""
-
-    p05: float
-    p50: float
-    p95: float
-
-    def __str__(self) -> str:
-        return f"{self.p50:.0f} (90 % interval {self.p05:.0f}–{self.p95:.0f})"
-
-    __repr__ = __str__
-
-
-def likelihood(p: float) -> str:
-    """Return the ICD 203 word of probability `p`; a band holds its lower end.
+def likelihood(p: float, scale: str = "ICD 203") -> str:
+    """Return the word of probability `p` on a scale; a band holds its lower end.
 
     Raises
     ------
     InputError
-        If `p` is not a probability.
+        If `p` is not a probability, or there is no such scale.
     """
     if not 0 <= p <= 1:
         raise InputError(f"probability {p}", "0 to 1")
-    return next((word for upper, word in LIKELIHOOD if p < upper), LIKELIHOOD[-1][1])
+    if scale not in SCALES:
+        raise InputError(f"words.scale {scale!r}", f"one of {', '.join(SCALES)}", "set it in the doctrine")
+    bands = SCALES[scale].bands
+    return next((word for upper, word in bands if p < upper), bands[-1][1])
+
+
+def marking(label: str) -> str:
+    """Return a label of the Traffic Light Protocol 2.0 as it is.
+
+    Raises
+    ------
+    InputError
+        If the protocol has no such label.
+    """
+    if label not in TLP:
+        raise InputError(f"tlp_default {label!r}", f"one of {', '.join(TLP)} (TLP 2.0)", "set it in the doctrine")
+    return label
 
 
 def counted(number: int, thing: str) -> str:

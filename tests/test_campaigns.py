@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from greyzone import impact
 from greyzone.campaigns import build_campaigns
-from greyzone.campaigns.profiles import components
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import GreyzoneError, InputError
 from greyzone.records import CAMPAIGNS, DOCUMENTS, GROUPS, INCIDENTS, LINK_TYPES, LINKS, MEMBERS, NARRATIVES, check, table
-from greyzone.words import Interval, likelihood, quoted, refused
+from greyzone.words import likelihood, quoted, refused
 
 DOCTRINE = load_doctrine()
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -154,14 +153,6 @@ def test_links_that_only_report_or_are_weak_tie_nothing(profile):
     assert profile["window_hi"] == START + timedelta(days=20)
 
 
-def test_components_chain_through_shared_ends_and_come_sorted():
-    links = [
-        {"incident_id": i, "narrative_id": n, "p": p, "type": "exploits"}
-        for i, n, p in (("i2", "n1", 0.6), ("i1", "n1", 0.5), ("i3", "n3", 0.49))
-    ]
-    assert components(links, threshold=0.5) == [["i1", "i2", "n1"]]
-
-
 def test_every_sentence_has_documents_that_are_known(profile):
     for item in profile["statements"] + profile["alternatives"]:
         assert item["documents"]
@@ -190,16 +181,17 @@ def test_hypotheses_hold_the_fixed_ones_and_what_sources_name(profile):
     # a narrative that follows its incident fits every hypothesis: it tells nothing
     follows = [row for row in found["evidence"] if "with or after" in row["text"]]
     assert [row["diagnosticity"] for row in follows] == [0, 0]
-    # named: the actor consistent, three not applicable: 3 of 6 pairs differ
+    # named: the actor and unknown consistent, two not applicable: 4 of 6 pairs differ; weight .6 x .9
     [named] = [row for row in found["evidence"] if "A source names" in row["text"]]
-    assert named["diagnosticity"] == pytest.approx(0.5)
+    assert named["diagnosticity"] == pytest.approx(4 / 6)
+    assert named["weight"] == pytest.approx(0.54)
 
 
 def test_indicators_have_fourteen_factors_and_no_total(profile):
     found = json.loads(profile["profile"])["indicators"]
     assert len(found) == 14
     for row in found:
-        assert row.keys() == {"factor", "for", "against", "unknown"}
+        assert row.keys() == {"factor", "source", "status", "for", "against", "unknown"}
         assert row["for"] or row["against"] or row["unknown"]
         assert all(item["documents"] for side in ("for", "against", "unknown") for item in row[side])
     severity = next(row for row in found if row["factor"] == "severity")
@@ -262,12 +254,6 @@ def test_likelihood_words_at_the_edges_of_icd_203(p, word):
 def test_likelihood_refuses_what_is_no_probability():
     with pytest.raises(InputError):
         likelihood(1.2)
-
-
-def test_an_interval_prints_itself_and_is_no_number():
-    assert str(Interval(20.4, 34.2, 51)) == "34 (90 % interval 20–51)"
-    with pytest.raises(TypeError):
-        float(Interval(1, 2, 3))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from greyzone import campaigns, embed, impact, incidents, link, techniques
 from greyzone import report as report_page
-from greyzone.acts.work import Settings, Work, counts, parse_day
+from greyzone.acts.work import Settings, Work, counts, parse_day, past_of
 from greyzone.case import Case
 from greyzone.models.links import load_link_model
 from greyzone.records import REJECTS, REPORTS, TABLES, ImpactResult, empty
@@ -73,6 +73,8 @@ def do_impact(work: Work) -> dict[str, object]:
     account = impact.take_apart(*scored, doctrine=work.doctrine, seed=work.settings.seed)
     for name, rows in (("ledger", account.ledger), ("doses", account.doses), ("couplings", account.couplings)):
         case.write_table(name, rows)
+    case.write_table("views", impact.views(*scored, doctrine=work.doctrine, seed=work.settings.seed))
+    case.write_table("sensitivity", impact.sensitivity(*scored, doctrine=work.doctrine, seed=work.settings.seed))
     last = result.impact.filter(pc.equal(result.impact["date"], pa.scalar(day, pa.date32())))
     return {"as_of": day.isoformat(), "states": pc.count_distinct(result.impact["target_state"]).as_py(), "status": counts(last, "status")}
 
@@ -82,14 +84,23 @@ def do_campaigns(work: Work) -> dict[str, object]:
     case = work.case
     tables = {name: case.table(name) for name in ("incidents", "narratives", "members", "groups", "links", "documents")}
     tags = techniques.tag_techniques(tables["narratives"], tables["groups"], tables["incidents"], tables["members"], tables["documents"])
-    profiles = campaigns.build_campaigns(
-        **tables,
-        impact_result=ImpactResult(case.table("impact"), case.table("shares")),
-        techniques=tags,
+    old, lineage, number = past_of(case, "campaigns", "campaigns", ("campaign_id", "incidents", "narratives"), "campaign_lineage")
+    found = campaigns.profile_campaigns(
+        tables,
+        ImpactResult(case.table("impact"), case.table("shares")),
+        tags,
         doctrine=work.doctrine,
+        past=campaigns.Past(old, case.table("attributions"), number),
     )
-    case.write_table("campaigns", profiles)
-    return {"campaigns": profiles.num_rows, "techniques": len(tags)}
+    case.write_table("campaigns", found.campaigns)
+    case.write_table("campaign_lineage", pa.concat_tables([lineage, found.lineage]))
+    return {
+        "campaigns": found.campaigns.num_rows,
+        "bridges": found.bridges,
+        "techniques": len(tags),
+        "update": number,
+        "lineage": counts(found.lineage, "event"),
+    }
 
 
 def do_report(work: Work) -> dict[str, object]:

@@ -1,8 +1,10 @@
 """Hybrid-campaign profiles: incidents, narratives and groups that links join, with what speaks for and against each reading.
 
-`greyzone.campaigns.profiles` joins them and keeps the refusal list, `assessment` writes the sentences and the tables of a profile.
+`communities` groups the links, `tracking` keeps ids from run to run, `profiles` joins and keeps the refusal list. The parts of a profile
+are `judgements` (its opening), `sentences`, `phases`, `ach` and `factors`, all made of `evidence`; `attribution` is what people set.
 """
 
-from greyzone.campaigns.profiles import build_campaigns
+from greyzone.campaigns.attribution import set_by_hand
+from greyzone.campaigns.profiles import Past, Profiles, build_campaigns, profile_campaigns
 
-__all__ = ["build_campaigns"]
+__all__ = ["Past", "Profiles", "build_campaigns", "profile_campaigns", "set_by_hand"]

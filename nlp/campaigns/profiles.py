@@ -1,9 +1,10 @@
 """Hybrid campaigns: incidents, narratives and groups that links tie together, with a profile of sourced sentences.
 
-A campaign is a connected component of the graph of incidents and narratives whose edges are the links with probability from
-``campaign.link`` on and a type other than plain reporting, so it holds at least one of each. A group of accounts joins where at least
-``campaign.group_share`` of the documents that show it belong to the campaign's narratives. A campaign is a hypothesis that things
-belong together; it names nobody. Components are disjoint: one long chain of links is one campaign, and its size says so.
+Ties are the links with a probability from ``campaign.link`` on and a type other than plain reporting, weighted by their probability times
+the expected weight of their type, as in the impact score. `greyzone.campaigns.communities` groups them into campaigns that may share
+incidents and narratives; each holds at least one of both. A group of accounts joins where at least ``campaign.group_share`` of the
+documents that show it lie in the campaign's narratives; its probability is that of a document of it drawn at random. A campaign is a
+hypothesis that things belong together; it names nobody.
 
 Confidence (of the whole profile): high where every link is calibrated, every incident has two sources or more, and no alternative
 explanation that was tested fits; moderate where every link is calibrated and some incident has two sources; low otherwise.
@@ -12,20 +13,77 @@ explanation that was tested fits; moderate where every link is calibrated and so
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from greyzone.campaigns.assessment import Evidence, alternatives, gaps, hypotheses, indicators, phase, statements, technique_rows, timeline
+from greyzone.campaigns.ach import hypotheses, named_actors
+from greyzone.campaigns.attribution import attributed, unattributed
+from greyzone.campaigns.communities import Community, Ties, find_communities
+from greyzone.campaigns.evidence import Evidence
+from greyzone.campaigns.factors import indicators
+from greyzone.campaigns.judgements import key_judgements
+from greyzone.campaigns.phases import phase, technique_rows, timeline
+from greyzone.campaigns.sentences import alternatives, gaps, statements
+from greyzone.campaigns.tracking import keep_ids
 from greyzone.doctrine import Doctrine
 from greyzone.errors import GreyzoneError
-from greyzone.records import CAMPAIGNS, DOCUMENTS, GROUPS, INCIDENTS, LINKS, MEMBERS, NARRATIVES, ImpactResult, check, content_id, table
-from greyzone.words import quoted, refused
+from greyzone.records import (
+    ATTRIBUTIONS,
+    CAMPAIGNS,
+    DOCUMENTS,
+    GROUPS,
+    INCIDENTS,
+    LINK_TYPES,
+    LINKS,
+    MEMBERS,
+    NARRATIVES,
+    ImpactResult,
+    check,
+    content_id,
+    empty,
+    table,
+)
+from greyzone.words import SCALES, marking, quoted, refused
 
 Row = Mapping[str, Any]
+DAY = 86_400.0
+KINDS = ("incident", "narrative", "group")
+"""`kind` of the members of a profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the case has from before.
+
+    Attributes
+    ----------
+    campaigns
+        Columns campaign_id, incidents, narratives of the last run.
+    attributions
+        `ATTRIBUTIONS`: what people set.
+    update
+        Number of this run.
+    """
+
+    campaigns: pa.Table = field(default_factory=lambda: empty(CAMPAIGNS))
+    attributions: pa.Table = field(default_factory=lambda: empty(ATTRIBUTIONS))
+    update: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """`campaigns` (`CAMPAIGNS`), `lineage` (`CAMPAIGN_LINEAGE` of this run), and how many links were bridges between campaigns."""
+
+    campaigns: pa.Table
+    lineage: pa.Table
+    bridges: int
 
 
 def build_campaigns(
@@ -40,138 +98,251 @@ def build_campaigns(
     *,
     doctrine: Doctrine,
 ) -> pa.Table:
-    """Profile every hybrid campaign.
-
-    Parameters
-    ----------
-    incidents, narratives, members, groups, links, documents
-        Tables of the schemas of those names.
-    impact_result
-        Scores and shares; the last date of each target state is told.
-    techniques
-        Records with ``framework``, ``id``, ``name``, ``subject``, ``trigger`` and ``documents``.
-    doctrine
-        Thresholds, refusal phrases, TLP and decision words.
+    """Profile every hybrid campaign of a case without a past; `profile_campaigns` has the parameters.
 
     Returns
     -------
     pyarrow.Table
         `CAMPAIGNS`, the campaign with the earliest window first.
+    """
+    tables = {"incidents": incidents, "narratives": narratives, "members": members, "groups": groups, "links": links}
+    return profile_campaigns({**tables, "documents": documents}, impact_result, techniques, doctrine=doctrine).campaigns
+
+
+def profile_campaigns(
+    tables: Mapping[str, pa.Table],
+    impact_result: ImpactResult,
+    techniques: Sequence[object],
+    *,
+    doctrine: Doctrine,
+    past: Past | None = None,
+) -> Profiles:
+    """Profile every hybrid campaign.
+
+    Parameters
+    ----------
+    tables
+        incidents, narratives, members, groups, links and documents, of the schemas of those names.
+    impact_result
+        Scores and shares; the last date of each target state is told.
+    techniques
+        Records with ``framework``, ``id``, ``name``, ``subject``, ``trigger`` and ``documents``; ``quote``, ``stages`` and ``version``
+        where they have them.
+    doctrine
+        Thresholds, refusal phrases, scale of likelihood, TLP and decision words.
+    past
+        Campaigns of the last run, whose ids go on, and what people set.
+
+    Returns
+    -------
+    Profiles
+        The campaign with the earliest window first.
 
     Raises
     ------
     GreyzoneError
         If a sentence of ours holds a refusal phrase; quotations are exempt and marked as such.
+    InputError
+        If the doctrine's TLP label or scale is none.
     """
-    cyber = _by(check(incidents, INCIDENTS, "incidents"), "incident_id")
-    told = _by(check(narratives, NARRATIVES, "narratives"), "narrative_id")
-    pairs = [
-        link
-        for link in _by(check(links, LINKS, "links"), "link_id").values()
-        if link["incident_id"] in cyber and link["narrative_id"] in told
-    ]
-    known = check(documents, DOCUMENTS, "documents")["doc_id"]
-    shares = _group_shares(check(groups, GROUPS, "groups"), check(members, MEMBERS, "members"))
-    accounts = _by(groups, "group_id")
-    scores = _last_scores(impact_result)
+    past = past or Past()
+    marking(doctrine.phrase("tlp_default"))
+    material = _Material.of(tables, impact_result, techniques, doctrine)
+    ties, pairs = _ties(material, doctrine)
+    found, bridges = find_communities(ties, kin=doctrine["campaign.kin"], gap_days=doctrine["campaign.gap_days"])
+    proposed = {_proposed(part, pairs): part for part in found}
+    kept = keep_ids(
+        {row["campaign_id"]: frozenset([*row["incidents"], *row["narratives"]]) for row in past.campaigns.to_pylist()},
+        {name: frozenset([*part.incidents, *part.narratives]) for name, part in proposed.items()},
+        share=doctrine["campaign.kin_share"],
+        update=past.update,
+    )
+    loose = _loose([pairs[tie] for tie in bridges])
+    set_by_people = attributed(past.attributions)
     rows = []
-    for ids in components(pairs, threshold=doctrine["campaign.link"]):
-        part = _Parts(
-            [cyber[item] for item in ids if item in cyber],
-            [told[item] for item in ids if item in told],
-            [
-                link
-                for link in pairs
-                if link["incident_id"] in ids and link["narrative_id"] in ids and link["p"] >= doctrine["campaign.link"]
-            ],
-            [accounts[group] for group in _joining(shares, ids, doctrine["campaign.group_share"])],
-        )
-        rows.append(_row(part, known, scores, techniques, doctrine))
+    for name, part in proposed.items():
+        evidence = _evidence(material, part, [pairs[tie] for tie in part.ties], loose, doctrine)
+        rows.append(_row(kept.ids[name], material, evidence, set_by_people.get(kept.ids[name], unattributed())))
     rows.sort(key=lambda row: (str(row["window_lo"]), str(row["campaign_id"])))
     for row in rows:
         _refuse(row, doctrine)
-    return table(rows, CAMPAIGNS)
+    return Profiles(table(rows, CAMPAIGNS), kept.events, len(bridges))
 
 
-def components(links: Iterable[Row], *, threshold: float) -> list[list[str]]:
-    """Return the sorted ids of each connected component over links with p from `threshold` on that are not mere reporting."""
-    parent: dict[str, str] = {}
-
-    def root(item: str) -> str:
-        while parent.setdefault(item, item) != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    for link in links:
-        if link["p"] is not None and link["p"] >= threshold and link["type"] != "reports":
-            low, high = sorted((root(link["incident_id"]), root(link["narrative_id"])))
-            parent[high] = low
-    found: dict[str, list[str]] = {}
-    for item in sorted(parent):
-        found.setdefault(root(item), []).append(item)
-    return list(found.values())
+def _proposed(part: Community, pairs: Sequence[Row]) -> str:
+    """Return the id of a campaign that has no past: with its links, since two parts in time may hold the same ends."""
+    return content_id("cmp", *part.incidents, "|", *part.narratives, "|", *(pairs[tie]["link_id"] for tie in part.ties))
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
-    """What one campaign is made of, each list in order of ids."""
+class _Material:
+    """The tables by id, each in order of ids; `shares` has the share of a group's documents in each narrative, by narrative and group."""
 
-    incidents: list[Row]
-    narratives: list[Row]
+    incidents: dict[str, Row]
+    narratives: dict[str, Row]
     links: list[Row]
-    groups: list[Row]
+    groups: dict[str, Row]
+    shares: dict[str, dict[str, float]]
+    known: pa.Array
+    scores: dict[str, Row]
+    parts: dict[str, dict[str, float]]
+    techniques: dict[str, list[object]]
+
+    @classmethod
+    def of(cls, tables: Mapping[str, pa.Table], result: ImpactResult, techniques: Sequence[object], doctrine: Doctrine) -> _Material:
+        groups, members = check(tables["groups"], GROUPS, "groups"), check(tables["members"], MEMBERS, "members")
+        wanted = check(tables["links"], LINKS, "links")
+        # A table of links lists every pair above the prior; only those that can join are read into memory.
+        wanted = wanted.filter(pc.fill_null(pc.greater_equal(wanted["p"], doctrine["campaign.link"]), fill_value=False))
+        incidents = _by(check(tables["incidents"], INCIDENTS, "incidents"), "incident_id")
+        narratives = _by(check(tables["narratives"], NARRATIVES, "narratives"), "narrative_id")
+        links = [row for row in _by(wanted, "link_id").values() if row["incident_id"] in incidents and row["narrative_id"] in narratives]
+        scores = _last_scores(result)
+        by_subject: dict[str, list[object]] = defaultdict(list)
+        for technique in techniques:
+            by_subject[str(technique.subject)].append(technique)  # type: ignore[attr-defined]
+        return cls(
+            incidents,
+            narratives,
+            links,
+            _by(groups, "group_id"),
+            _group_shares(groups, members),
+            check(tables["documents"], DOCUMENTS, "documents")["doc_id"].combine_chunks(),
+            scores,
+            _parts(result, scores),
+            dict(by_subject),
+        )
 
 
-def _row(part: _Parts, known: pa.Array, scores: Mapping[str, Row], techniques: Sequence[object], doctrine: Doctrine) -> dict[str, object]:
-    states = sorted({row["target_state"] for row in part.incidents if row["target_state"]})
-    evidence = Evidence(
-        incidents=part.incidents,
-        narratives=part.narratives,
-        links=part.links,
-        groups=part.groups,
-        scores=[scores[state] for state in states if state in scores],
-        documents=_present(part, known),
+def _ties(material: _Material, doctrine: Doctrine) -> tuple[Ties, list[Row]]:
+    """Return the links that may join, and their rows in the same order."""
+    weights = [doctrine[f"type_weight.{name}"] for name in LINK_TYPES]
+    pairs: list[Row] = []
+    joined: list[tuple[float, float, float]] = []
+    for link in material.links:
+        if link["type"] == "reports" or link["type"] not in LINK_TYPES:
+            continue
+        kinds = link["type_probabilities"] or []
+        known = len(kinds) == len(weights)
+        expected = sum(h * q for h, q in zip(weights, kinds, strict=True)) if known else weights[LINK_TYPES.index(link["type"])]
+        if (weight := min(1.0, link["p"] * expected)) > 0:
+            pairs.append(link)
+            joined.append((weight, *_when(material.incidents[link["incident_id"]], material.narratives[link["narrative_id"]])))
+    columns = np.array(joined, dtype=np.float64).reshape(-1, 3)
+    return Ties([row["incident_id"] for row in pairs], [row["narrative_id"] for row in pairs], *columns.T), pairs
+
+
+def _when(incident: Row, narrative: Row) -> tuple[float, float]:
+    """Return the days between which a link lies: the points of the incident (onset, end, disclosure) and of the story that are nearest."""
+    start, end = narrative["onset_lo"], narrative["last_seen"] or narrative["onset_hi"] or narrative["onset_lo"]
+    spans = [(incident[f"{name}_lo"], incident[f"{name}_hi"] or incident[f"{name}_lo"]) for name in ("onset", "end", "disclosed")]
+    dated = [(_days(low), _days(high)) for low, high in spans if low]
+    if start is None:
+        return dated[0] if dated else (np.nan, np.nan)
+    first, last = _days(start), _days(end)
+    meets = [_nearest(low, high, first, last) for low, high in dated] or [(first, first)]
+    return min(meets, key=lambda pair: (pair[1] - pair[0], pair))
+
+
+def _nearest(low: float, high: float, first: float, last: float) -> tuple[float, float]:
+    if high < first:
+        return high, first
+    return (last, low) if low > last else (max(low, first), max(low, first))
+
+
+def _days(moment: datetime) -> float:
+    return moment.timestamp() / DAY
+
+
+def _loose(bridges: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for link in bridges:
+        found[link["incident_id"]].append(link)
+        found[link["narrative_id"]].append(link)
+    return found
+
+
+def _evidence(material: _Material, part: Community, links: list[Row], loose: Mapping[str, list[Row]], doctrine: Doctrine) -> Evidence:
+    incidents = [material.incidents[item] for item in part.incidents]
+    narratives = [material.narratives[item] for item in part.narratives]
+    held: dict[str, float] = defaultdict(float)
+    drawn: dict[str, float] = defaultdict(float)
+    for item, p in part.narratives.items():
+        for group, share in material.shares.get(item, {}).items():
+            held[group] += share
+            drawn[group] += share * p
+    joining = sorted(group for group, share in held.items() if share >= doctrine["campaign.group_share"] - 1e-12)
+    groups = [material.groups[group] for group in joining]
+    states = sorted({row["target_state"] for row in incidents if row["target_state"]})
+    own = [*part.incidents, *part.narratives]
+    bridges = {link["link_id"]: link for item in own for link in loose.get(item, ())}
+    return Evidence(
+        incidents=incidents,
+        narratives=narratives,
+        links=sorted(links, key=lambda row: str(row["link_id"])),
+        groups=groups,
+        scores=[material.scores[state] for state in states if state in material.scores],
+        documents=_present([*narratives, *links, *groups], material.known),
+        doctrine=doctrine,
+        bridges=[bridges[name] for name in sorted(bridges)],
+        probability={**part.incidents, **part.narratives, **{group: min(1.0, drawn[group]) for group in joining}},
+        parts={state: sum(by.get(item, 0.0) for item in own) for state in states if (by := material.parts.get(state)) is not None},
     )
-    starts = [row["onset_lo"] for row in (*part.incidents, *part.narratives) if row["onset_lo"]]
-    ends = [row["end_hi"] or row["onset_hi"] for row in part.incidents] + [row["last_seen"] or row["onset_hi"] for row in part.narratives]
-    ends = [end for end in ends if end]
-    first, story = part.incidents[0], max(part.narratives, key=lambda row: (row["size"] or 0, row["narrative_id"]))
-    more = len(part.incidents) + len(part.narratives) - 2
-    incident_ids = [row["incident_id"] for row in part.incidents]
-    narrative_ids = [row["narrative_id"] for row in part.narratives]
+
+
+def _row(name: str, material: _Material, evidence: Evidence, attribution: dict[str, str]) -> dict[str, object]:
+    doctrine, probability = evidence.doctrine, evidence.probability
+    starts = [row["onset_lo"] for row in (*evidence.incidents, *evidence.narratives) if row["onset_lo"]]
+    ends = [row["end_hi"] or row["onset_hi"] for row in evidence.incidents]
+    ends += [row["last_seen"] or row["onset_hi"] for row in evidence.narratives]
+    first = max(evidence.incidents, key=lambda row: (probability[row["incident_id"]], row["incident_id"]))
+    story = max(evidence.narratives, key=lambda row: (row["size"] or 0, row["narrative_id"]))
+    more = len(evidence.incidents) + len(evidence.narratives) - 2
+    ids = {kind: [row[f"{kind}_id"] for row in getattr(evidence, f"{kind}s")] for kind in ("incident", "narrative", "group", "link")}
+    tagged = technique_rows(evidence, material.techniques)
+    scale = SCALES[doctrine.phrase("scale")]
+    confidence = _confidence(evidence)
     detail = {
-        "phase": phase(evidence, doctrine),
+        "key_judgements": key_judgements(evidence, confidence, len(named_actors(evidence))),
+        "members": [{"kind": kind, "id": item, "probability": probability[item]} for kind in KINDS for item in ids[kind]],
+        "phase": phase(evidence, tagged),
         "timeline": timeline(evidence),
-        "techniques": technique_rows(evidence, techniques),
+        "techniques": tagged,
         "hypotheses": hypotheses(evidence),
         "indicators": indicators(evidence),
+        "impact": [_told(row, evidence.parts.get(row["target_state"])) for row in evidence.scores],
+        "bridges": [{key: row[key] for key in ("link_id", "incident_id", "narrative_id", "p", "p_lo", "p_hi")} for row in evidence.bridges],
+        "attribution": attribution,
+        "words": {"scale": scale.name, "source": scale.source, "status": scale.status},
         "decision": doctrine.phrase("decision"),
+        "doctrine": {"id": doctrine.id, "hash": doctrine.hash},
     }
     return {
-        "campaign_id": content_id("cmp", *incident_ids, "|", *narrative_ids),
+        "campaign_id": name,
         "title": f"{quoted(story['label'])} and {quoted(first['name'])}" + (f" with {more} more" if more else ""),
-        "target_states": states,
+        "target_states": sorted({row["target_state"] for row in evidence.incidents if row["target_state"]}),
         "window_lo": min(starts, default=None),
-        "window_hi": max(ends, default=None),
-        "incidents": incident_ids,
-        "narratives": narrative_ids,
-        "groups": [row["group_id"] for row in part.groups],
-        "links": [row["link_id"] for row in part.links],
-        "statements": statements(evidence, doctrine),
-        "gaps": gaps(evidence),
+        "window_hi": max((end for end in ends if end), default=None),
+        **{f"{kind}s": items for kind, items in ids.items()},
+        "statements": statements(evidence, attribution),
+        "gaps": gaps(evidence, attribution),
         "alternatives": alternatives(evidence),
-        "confidence": _confidence(part),
+        "confidence": confidence,
         "tlp": doctrine.phrase("tlp_default"),
-        "profile": json.dumps(detail, ensure_ascii=False, sort_keys=True, allow_nan=False),
+        "profile": json.dumps(detail, ensure_ascii=False, sort_keys=True, allow_nan=False, default=str),
     }
 
 
-def _confidence(part: _Parts) -> str:
-    if not all(link["calibrated"] for link in part.links):
+def _told(row: Row, part: float | None) -> dict[str, Any]:
+    """Return the last score of a state, with the sum of the shares of the campaign's items in the central score."""
+    return {**row, "campaign_share": part}
+
+
+def _confidence(evidence: Evidence) -> str:
+    if not all(link["calibrated"] for link in evidence.links):
         return "low"
-    several = [len(set(row["sources"] or ())) >= 2 for row in part.incidents]
-    fitting = any(explanation["fits"] for group in part.groups for explanation in group["explanations"] or ())
+    several = [len(set(row["sources"] or ())) >= 2 for row in evidence.incidents]
+    fitting = any(explanation["fits"] for group in evidence.groups for explanation in group["explanations"] or ())
     if all(several) and not fitting:
         return "high"
     return "moderate" if any(several) else "low"
@@ -181,7 +352,7 @@ def _refuse(row: Mapping[str, Any], doctrine: Doctrine) -> None:
     texts = [row["title"], row["confidence"], row["tlp"], *row["gaps"]]
     texts += [item["text"] for key in ("statements", "alternatives") for item in row[key]]
     texts += _strings(json.loads(row["profile"]))
-    for text in texts:
+    for text in dict.fromkeys(texts):
         if phrases := refused(text, doctrine):
             raise GreyzoneError(f"a profile sentence with {phrases[0]!r}: {text[:120]}", "none of the refusal phrases outside quotations")
 
@@ -198,34 +369,36 @@ def _by(found: pa.Table, key: str) -> dict[str, Row]:
     return {row[key]: row for row in sorted(found.to_pylist(), key=lambda row: str(row[key]))}
 
 
-def _present(part: _Parts, known: pa.Array) -> frozenset[str]:
-    """Ids cited by the parts that are documents of the case."""
-    cited = {doc for row in part.narratives for doc in row["exemplars"] or ()}
-    cited |= {doc for row in part.links for doc in row["evidence"] or ()} | {doc for row in part.groups for doc in row["documents"] or ()}
+def _present(rows: Sequence[Row], known: pa.Array) -> frozenset[str]:
+    """Ids cited by the rows that are documents of the case."""
+    cited = {doc for row in rows for name in ("exemplars", "evidence", "documents") for doc in row.get(name) or ()}
     wanted = pa.array(sorted(cited), pa.string())
-    return frozenset(
-        wanted.filter(pc.is_in(wanted, value_set=known.combine_chunks() if isinstance(known, pa.ChunkedArray) else known)).to_pylist()
-    )
+    return frozenset(wanted.filter(pc.is_in(wanted, value_set=known)).to_pylist())
 
 
 def _group_shares(groups: pa.Table, members: pa.Table) -> dict[str, dict[str, float]]:
-    """Share of each group's documents that lie in each narrative."""
+    """Share of each group's documents that lie in each narrative, by narrative."""
     shown = {doc for docs in groups["documents"].to_pylist() for doc in docs or ()}
     wanted = members.filter(pc.is_in(members["doc_id"], value_set=pa.array(sorted(shown), pa.string())))
     narrative_of = dict(zip(wanted["doc_id"].to_pylist(), wanted["narrative_id"].to_pylist(), strict=True))
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float]] = defaultdict(dict)
     for group in groups.select(["group_id", "documents"]).to_pylist():
         docs = sorted(set(group["documents"] or ()))
-        shares = found.setdefault(group["group_id"], {})
         for doc in docs:
             if narrative := narrative_of.get(doc):
-                shares[narrative] = shares.get(narrative, 0.0) + 1 / len(docs)
+                found[narrative][group["group_id"]] = found[narrative].get(group["group_id"], 0.0) + 1 / len(docs)
     return found
-
-
-def _joining(shares: Mapping[str, Mapping[str, float]], ids: Sequence[str], least: float) -> list[str]:
-    return [group for group, by in sorted(shares.items()) if sum(by.get(item, 0.0) for item in ids) >= least - 1e-12]
 
 
 def _last_scores(result: ImpactResult) -> dict[str, Row]:
     return {row["target_state"]: row for row in sorted(result.impact.to_pylist(), key=lambda row: (row["target_state"], row["date"]))}
+
+
+def _parts(result: ImpactResult, scores: Mapping[str, Row]) -> dict[str, dict[str, float]]:
+    """Shares in the last central score by state and item."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in result.shares.to_pylist():
+        state = row["target_state"]
+        if state in scores and row["date"] == scores[state]["date"] and row["share"] is not None:
+            found[state][row["item_id"]] = row["share"]
+    return found

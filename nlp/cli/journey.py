@@ -32,6 +32,7 @@ from greyzone.cli.options import (
     read_mapping,
 )
 from greyzone.cli.printing import note, print_notes, progress_shown, say
+from greyzone.errors import InputError
 
 
 def run(
@@ -189,13 +190,43 @@ def impact(case: CaseArgument, doctrine: DoctrineOption = None, as_of: AsOfOptio
     print_notes(case, "impact")
 
 
-def campaigns(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
-    """Join incidents, narratives and groups into hybrid-campaign profiles.
+def campaigns(
+    case: CaseArgument,
+    doctrine: DoctrineOption = None,
+    attribute: Annotated[
+        str | None,
+        typer.Option("--attribute", help="CAMPAIGN=ACTOR: note who a person says is behind a campaign; 'unknown' takes it back"),
+    ] = None,
+    who: Annotated[str | None, typer.Option("--who", help="ATTRIBUTE: who says so.")] = None,
+    basis: Annotated[str | None, typer.Option("--basis", help="ATTRIBUTE: on what basis.")] = None,
+    day: Annotated[str | None, typer.Option("--day", help="ATTRIBUTE: day (ISO); this day if not given.")] = None,
+) -> None:
+    """Join incidents, narratives and groups into hybrid-campaign profiles; with --attribute, note who a person says is behind one.
 
     Example: greyzone campaigns CASE
+
+    Example: greyzone campaigns CASE --attribute cmp-0123=unknown --who "A. Reader" --basis "sources disagree"
     """
+    if attribute is not None:
+        _attribute(case, attribute, who or "", basis or "", day)
+    elif who is not None or basis is not None or day is not None:
+        raise InputError("--who, --basis or --day without --attribute", "what they belong to", "give --attribute CAMPAIGN=ACTOR")
     advance_case(case, changes(doctrine=doctrine), until="campaigns")
     print_notes(case, "campaigns")
+
+
+def _attribute(folder: Path, said: str, who: str, basis: str, day: str | None) -> None:
+    """Add what a person says of a campaign to the case."""
+    from datetime import UTC, datetime
+
+    from greyzone.campaigns import set_by_hand
+    from greyzone.case import Case
+
+    Case(folder)
+    with Case.writing(folder) as case:
+        history = case.table("attributions")
+        on = day or datetime.now(UTC).date().isoformat()
+        case.write_table("attributions", set_by_hand(history, case.table("campaigns"), said=said, who=who, basis=basis, day=on))
 
 
 def report(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
