@@ -11,17 +11,22 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from greyzone.bursts import burst_starts
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
-from greyzone.link import link
+from greyzone.link import Linker, link
 from greyzone.link.bursts import Bursts, find_bursts
-from greyzone.link.content import semantic_evidence
+from greyzone.link.circle import Circle, Courses, tabulate
+from greyzone.link.content import sector_factors
 from greyzone.link.eventstudy import shift_test
-from greyzone.link.kinds import speaks_of_leaks, type_scores
-from greyzone.link.lag import Kernel, Onsets, kernel_of, timing
+from greyzone.link.kinds import mass_before, speaks_of_leaks, type_scores
+from greyzone.link.lag import ANCHORS, Kernel, Onsets, kernel_of, timing
+from greyzone.link.meaning import Cosines, Null, semantic_evidence
 from greyzone.link.placebo import Placebo, precision_at, q_values, shift_days
+from greyzone.link.sectors import SECTORS, sectors_of
+from greyzone.link.shown import rivals_of
 from greyzone.records import DOCUMENTS, INCIDENTS, LINK_TYPES, LLRS, MEMBERS, NARRATIVES, table
 
 DOCTRINE = load_doctrine()
@@ -130,39 +135,93 @@ def test_bursts_of_a_steady_a_sudden_and_a_twice_risen_narrative():
 # --- content ------------------------------------------------------------------------------------------------------------------------
 
 
+def unit(rng: np.random.Generator, rows: int, dimensions: int = 24) -> np.ndarray:
+    x = rng.normal(size=(rows, dimensions)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def nearness(incidents: np.ndarray, narratives: np.ndarray, candidate: np.ndarray, block: int = 7) -> np.ndarray:
+    """(narratives, incidents) evidence, made block by block."""
+    cosines, rows = Cosines.of(incidents, narratives), np.arange(len(incidents))
+    blocks = [slice(start, min(start + block, len(narratives))) for start in range(0, len(narratives), block)]
+    null = Null.of(cosines, ((part, rows, candidate[part]) for part in blocks))
+    return np.concatenate([semantic_evidence(cosines, null, part, rows, candidate[part], DOCTRINE) for part in blocks])
+
+
 def test_semantic_null_is_calibrated_and_needs_comparisons():
     rng = np.random.default_rng(1)
-    unit = lambda n: (x := rng.normal(size=(n, 24)).astype(np.float32)) / np.linalg.norm(x, axis=1, keepdims=True)  # noqa: E731
-    candidate = rng.random((120, 40)) < 0.2
-    evidence = semantic_evidence(unit(120), unit(40), candidate, DOCTRINE)
+    candidate = rng.random((40, 120)) < 0.2
+    evidence = nearness(unit(rng, 120), unit(rng, 40), candidate)
     # The calibrator has mean 1; ranks among m comparisons cannot reach below 1 / m, which cuts its tail to 1 - m^-kappa = .7.
     assert 0.6 < np.exp(evidence[candidate]).mean() <= 1.05
-    assert np.isnan(semantic_evidence(unit(2), unit(2), np.ones((2, 2), bool), DOCTRINE)).all()
-    zero = unit(120)
+    assert np.isnan(nearness(unit(rng, 2), unit(rng, 2), np.ones((2, 2), bool))).all()
+    zero = unit(rng, 120)
     zero[7] = 0
-    assert np.isnan(semantic_evidence(zero, unit(40), candidate, DOCTRINE)[7]).all()
+    assert np.isnan(nearness(zero, unit(rng, 40), candidate)[:, 7]).all()
 
 
-@given(*(st.floats(0, 1) for _ in range(3)), st.floats(0, 8))
-def test_types_sum_to_one(after: float, coordinated: float, leaks: float, content: float):
-    scores = type_scores(*(np.array([value]) for value in (after, content, coordinated, leaks)))
+def test_semantic_ranks_equal_those_of_the_dense_cosines():
+    rng = np.random.default_rng(4)
+    incidents, narratives, candidate = unit(rng, 60, 8), unit(rng, 25, 8), rng.random((25, 60)) < 0.3
+    incidents[3], narratives[5] = 0, 0
+    whole = [np.rint(4000.0 * rows.astype(np.float64)) for rows in (incidents, narratives)]
+    cosine = np.rint(whole[1] @ whole[0].T / 16e6 * 1000)
+    known = np.outer(narratives.any(axis=1), incidents.any(axis=1))
+    null = known & ~candidate
+    expected = np.full(cosine.shape, np.nan)
+    for n, i in np.argwhere(known):
+        row, column = null[n].copy(), null[:, i].copy()
+        row[i] = False
+        column[n] = False
+        others = np.concatenate([cosine[n, row], cosine[column, i]])
+        # A null pair counts once besides the others, a candidate is added once.
+        share = (1 + (others >= cosine[n, i]).sum()) / (1 + len(others))
+        expected[n, i] = np.clip(math.log(0.25) - 0.75 * math.log(share), -4, 4)
+    found = nearness(incidents, narratives, candidate)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert np.array_equal(found, nearness(incidents, narratives, candidate, block=25), equal_nan=True)
+
+
+@given(*(st.floats(0, 1) for _ in range(4)), st.floats(0, 8))
+def test_types_sum_to_one(before: float, coordinated: float, media: float, leaks: float, content: float):
+    scores = type_scores(*(np.array([value]) for value in (before, content, coordinated, media, leaks)), scale=2.0)
     assert scores.shape == (1, 5)
     assert scores.sum() == pytest.approx(1.0)
     assert (scores >= 0).all()
 
 
 def test_types_by_hand():
-    def top(after: float, content: float, coordinated: float, leaks: float) -> str:
-        values = (np.array([value]) for value in (after, content, coordinated, leaks))
-        return LINK_TYPES[int(type_scores(*values)[0].argmax())]
+    def top(before: float, content: float, coordinated: float, media: float, leaks: float) -> str:
+        values = (np.array([value]) for value in (before, content, coordinated, media, leaks))
+        return LINK_TYPES[int(type_scores(*values, scale=2.0)[0].argmax())]
 
-    assert top(1, 5, 0, 1) == "reports"
-    assert top(1, 5, 0.9, 0) == "exploits"
-    assert top(1, 5, 0.9, 0.9) == "enabled-by"
-    assert top(0, 5, 0.9, 0) == "prepares"
-    assert top(1, 0, 0.9, 0) == "co-occurs"
+    assert top(0, 5, 0, 1, 1) == "reports"
+    assert top(0, 5, 0, 0, 1) == "co-occurs"  # uncoordinated, but no media
+    assert top(0, 5, 0.9, 1, 0) == "exploits"
+    assert top(0, 5, 0.9, 0, 0.9) == "enabled-by"
+    assert top(1, 5, 0.9, 0, 0) == "prepares"
+    assert top(1, 0, 0.9, 0, 0) == "co-occurs"  # before, but nothing ties the two
+    assert top(0, 0, 0.9, 0, 0) == "co-occurs"
     assert speaks_of_leaks("Утечка писем штаба")
     assert not speaks_of_leaks("A quiet evening on the river")
+
+
+def test_mass_before_by_hand():
+    # Ten documents on day 90, thirty on day 102; the onset is day 100: a quarter lies before it.
+    volume = np.zeros(13)
+    volume[0], volume[12] = 10, 30
+    course = Bursts(np.array([0, 0]), np.array([90.0, 102.0]), np.array([0.25, 0.75]))
+
+    def before(lo: float, hi: float) -> float:
+        return float(mass_before(onsets((lo, hi)), course, NO_END, [(90, volume)], np.array([0]), np.array([0]))[0])
+
+    assert before(100, 101) == pytest.approx(0.25)
+    # What stands on the day of the onset follows it.
+    assert before(90, 91) == 0
+    assert before(102, 103) == pytest.approx(0.25)
+    assert before(math.nan, math.nan) == 0
+    # A year in which both happen: that the story follows is likelier than that it precedes.
+    assert before(0, 365) < 0.2
 
 
 # --- placebo ------------------------------------------------------------------------------------------------------------------------
@@ -444,7 +503,136 @@ def test_bursts_read_the_tables_volume():
 
 
 def test_type_scores_stay_probabilities_when_a_share_passes_one_by_rounding():
-    after = np.array([np.nextafter(1.0, 2.0), -np.finfo(float).eps])
-    found = type_scores(after, np.array([6.0, 6.0]), np.array([0.3, 0.3]), np.array([0.5, 0.5]))
+    before = np.array([np.nextafter(1.0, 2.0), -np.finfo(float).eps])
+    found = type_scores(before, np.array([6.0, 6.0]), np.array([0.3, 0.3]), np.array([0.5, 0.5]), np.array([0.5, 0.5]), scale=2.0)
     assert found.min() >= 0.0
     np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-12)
+
+
+# --- all pairs at once ------------------------------------------------------------------------------------------------------------
+
+
+def random_course(seed: int, incidents: int = 30, narratives: int = 20) -> tuple[Onsets, Bursts]:
+    rng = np.random.default_rng(seed)
+    lo = rng.uniform(-100, 500, incidents)
+    width = rng.choice([0.5, 1, 31, 365], incidents)
+    end, told = lo + width + rng.choice([math.nan, 5, 40], incidents), lo + rng.choice([math.nan, 10, 200], incidents)
+    anchors = Onsets(lo, lo + width, end, end + 1, told, told + rng.choice([1, 31], incidents))
+    narrative, day = np.sort(rng.integers(0, narratives, 2 * narratives)), rng.integers(0, 300, 2 * narratives).astype(float)
+    order = np.lexsort((day, narrative))
+    return anchors, Bursts(narrative[order], day[order], rng.uniform(0.05, 0.3, 2 * narratives))
+
+
+def turned(anchors: Onsets, course: Bursts, circle: Circle, shift: int) -> np.ndarray:
+    """LR of all pairs with the incidents moved on the circle, interval by interval: cut where the circle closes, bursts on all turns."""
+    copies = [Bursts(course.narrative, course.day + turn * circle.length, course.mass) for turn in (-1, 0, 1)]
+    narrative, day, mass = (np.concatenate([getattr(copy, name) for copy in copies]) for name in ("narrative", "day", "mass"))
+    order = np.lexsort((day, narrative))
+    rolled = Bursts(narrative[order], day[order], mass[order])
+    found = np.zeros((20, len(anchors.lo)))
+    stop = circle.origin + circle.length
+    for anchor in anchors.anchors(KERNEL):
+        for i in np.flatnonzero(np.isfinite(anchor.lo)):
+            lo, hi = max(anchor.lo[i], circle.origin) + shift, min(anchor.hi[i], stop) + shift
+            for begin, end in ((lo, min(hi, stop)), (max(lo, stop), hi)):
+                if end - begin > 1e-12:
+                    back = circle.length if begin >= stop else 0
+                    piece = timing(onsets((begin - back, end - back)), rolled, NO_END)
+                    found[piece.narrative, i] += anchor.share[i] * (end - begin) / (anchor.hi[i] - anchor.lo[i]) * piece.ratio
+    return found
+
+
+@pytest.mark.parametrize("shift", [0, 1, 100, 333])
+def test_the_circle_equals_the_pairs_one_by_one(shift: int):
+    anchors, course = random_course(2)
+    circle = Circle.of(course, KERNEL)
+    courses = Courses.of(course, 20, circle)
+    ratio, candidate = courses.ratios(tabulate(anchors, circle), slice(0, 20), shift)
+    naive = turned(anchors, course, circle, shift)
+    assert np.array_equal(candidate, naive > 1e-9)
+    np.testing.assert_allclose(np.where(candidate, ratio, 0), naive, atol=1e-11)
+    if shift == 0:
+        plain = timing(anchors, course, KERNEL)
+        dense = np.zeros((20, 30))
+        dense[plain.narrative, plain.incident] = plain.ratio
+        np.testing.assert_allclose(np.where(candidate, ratio, 0), dense, atol=1e-12)
+        some = timing(anchors, course, KERNEL, (plain.incident[::3], plain.narrative[::3]))
+        for name in ("ratio", "lowest", "highest", "after", "burst", "anchor"):
+            assert np.array_equal(getattr(some, name), getattr(plain, name)[::3]), name
+
+
+def test_small_tiles_and_one_thread_change_no_byte(monkeypatch: pytest.MonkeyPatch):
+    case = small_case()
+    once = Linker(DOCTRINE, workers=2).link(**case)
+    monkeypatch.setattr("greyzone.link.circle.TILE_CELLS", 5)
+    monkeypatch.setattr("greyzone.link.circle.TABLE_CELLS", 2000)
+    monkeypatch.setattr("greyzone.link.rows.PART", 2)
+    monkeypatch.setattr("greyzone.link.corpus.BATCH", 11)
+    again = Linker(DOCTRINE, workers=1).link(**case)
+    assert again.links.equals(once.links)
+    assert again.context == once.context
+
+
+def test_disclosure_is_an_anchor_of_its_own():
+    told = Onsets(*(np.array([value], dtype=float) for value in (0, 1, math.nan, math.nan, 100, 101)))
+    kernel = Kernel(0.85, 3, 5, 45, 0.25, 0.6)
+    found = timing(told, bursts(102), kernel)
+    assert float(found.ratio[0]) == pytest.approx(0.6 * ratio(100, 101, 102))
+    assert ANCHORS[int(found.anchor[0])] == "disclosure"
+    # An onset that nobody knows leaves the whole weight to the disclosure; a disclosure before the onset is none.
+    unknown = Onsets(*(np.array([value], dtype=float) for value in (math.nan, math.nan, math.nan, math.nan, 100, 101)))
+    assert float(timing(unknown, bursts(102), kernel).ratio[0]) == pytest.approx(ratio(100, 101, 102))
+    early = Onsets(*(np.array([value], dtype=float) for value in (100, 101, math.nan, math.nan, 50, 51)))
+    assert float(timing(early, bursts(102), kernel).ratio[0]) == pytest.approx(ratio(100, 101, 102))
+    # Talk between onset and disclosure is no preparation.
+    assert timing(told, bursts(98), kernel).after[0] == pytest.approx(1.0)
+
+
+def test_the_links_of_a_disclosure_say_so():
+    case = small_case()
+    rows = case["incidents"].to_pylist()
+    rows[0] |= {"onset_lo": START, "onset_hi": START + timedelta(days=1)}
+    rows[0] |= {"disclosed_lo": START + timedelta(days=100), "disclosed_hi": START + timedelta(days=101, microseconds=-1)}
+    first = run(case | {"incidents": table(rows, INCIDENTS)}).links.to_pylist()[0]
+    assert (first["incident_id"], first["narrative_id"], first["anchor"]) == ("inc-Zarnovik", "nar-a", "disclosure")
+    assert first["lag_days"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_sectors_agree_disagree_and_abstain():
+    rows = [["critical infrastructure", "energy"], ["health"], None, ["state institutions"]]
+    # A narrative of power cuts, one of hospitals, one that names no sector; nine in ten documents belong to none and name none.
+    sizes = np.array([10.0, 10.0, 10.0, 270.0])
+    spoken = np.zeros((4, len(SECTORS)))
+    spoken[0, SECTORS.index("energy")] = 8
+    spoken[1, SECTORS.index("health")] = 3
+    factors, column = sector_factors(rows, sparse.csr_array(spoken), sizes, DOCTRINE)
+    found = factors[:, column]
+    assert np.exp(found[0, :2]) == pytest.approx([2, 0.8])
+    assert np.exp(found[1, :2]) == pytest.approx([0.8, 2])
+    assert np.isnan(found[2]).all()
+    assert np.isnan(found[:, 2:]).all()
+    assert sectors_of(["bolnitsa", "pod", "atakoy"]) == {"health"}
+
+
+def test_rivals_lose_by_the_kind_that_decides():
+    evidence = {"temporal": np.array([2.0, 1.0, 0.5, 0.0]), "entity": np.array([1.0, 1.5, math.nan, 0.0])}
+    found = rivals_of(np.array([0, 0, 1, 0]), np.array([3.0, 2.5, 1.0, 0.5]), evidence, {"temporal": 0.7, "entity": 0.7})
+    assert found.links[:, :3].tolist() == [[1, 3, -1], [0, 3, -1], [-1, -1, -1], [0, 1, -1]]
+    # The first beats the second by a nat of time (and trails by half a nat of names); the last loses to the first by two nats of time.
+    assert (found.kinds[0, 0], found.nats[0, 0]) == (0, 1.0)
+    assert (found.kinds[1, 0], found.nats[1, 0]) == (0, -1.0)
+    assert (found.kinds[3, 1], found.nats[3, 1]) == (1, -1.5)
+
+
+def test_evidence_says_why_it_was_chosen():
+    case = small_case()
+    rows = case["narratives"].to_pylist()
+    rows[0]["exemplars"] = ["doc-nar-a-2030-04-13-007"]
+    first = run(case | {"narratives": table(rows, NARRATIVES)}).links.to_pylist()[0]
+    assert first["evidence_reasons"] == ["entity"] * 4 + ["exemplar"]
+    assert first["evidence"][4] == "doc-nar-a-2030-04-13-007"
+    incidents = case["incidents"].to_pylist()
+    incidents[0] |= {"name": "Attack on ministry", "description": "Attack on ministry"}
+    other = run(case | {"incidents": table(incidents, INCIDENTS)}).links.to_pylist()[0]
+    assert (other["incident_id"], other["shared_entities"]) == ("inc-Zarnovik", [])
+    assert other["evidence_reasons"] == ["time"] * 5

@@ -1,12 +1,13 @@
 """Links between narratives and incidents: evidence by kind, a probability with its interval, and what chance alone would give.
 
-`link` is the stage. What it is made of: `bursts` finds when a narrative rises, `lag` weighs that time against an onset known only
-as an interval, `content` weighs names, meaning, places and artefacts, `kinds` types a link and picks its documents, `placebo` shifts
-the incidents in time and counts what survives, `eventstudy` tests states as a whole.
+`link` is the stage. What it is made of: `corpus` reads the documents, `bursts` finds when a narrative rises, `lag` weighs that time
+against dates known only as intervals and `circle` does so for all pairs and shifts at once, `content` weighs names, places, sectors and
+artefacts, `meaning` nearness in meaning, `weighing` puts it together, `placebo` counts what survives when incidents are moved in time,
+`kinds` types a link, `shown` picks its documents and rivals, `eventstudy` tests states as a whole.
 """
 
 from __future__ import annotations
 
-from greyzone.link.stage import link
+from greyzone.link.stage import Linker, link
 
-__all__ = ["link"]
+__all__ = ["Linker", "link"]

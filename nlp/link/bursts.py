@@ -7,15 +7,13 @@ at all, and narratives of that size are common.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from greyzone.bursts import burst_starts
-
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +51,18 @@ def find_bursts(narratives: pa.Table) -> Bursts:
 
 def daily(narratives: pa.Table) -> list[tuple[int, npt.NDArray[np.float64]]]:
     """Return (first day since 1970-01-01, dense daily counts) of every narrative; (0, empty) without volume."""
+    listed = narratives["volume"].combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(listed), 0).to_numpy(zero_copy_only=False)
+    items = pc.list_flatten(listed)
+    days = pc.struct_field(items, "day").cast(pa.int32()).to_numpy(zero_copy_only=False).astype(np.int64)
+    documents = pc.fill_null(pc.struct_field(items, "documents"), 0).to_numpy(zero_copy_only=False).astype(np.float64)
+    stops = np.cumsum(lengths)
     found = []
-    for volume in narratives["volume"].to_pylist():
-        pairs = [((item["day"] - _EPOCH).days, float(item["documents"])) for item in volume or () if item["documents"]]
-        if not pairs:
+    for start, stop in zip((stops - lengths).tolist(), stops.tolist(), strict=True):
+        told = np.flatnonzero(documents[start:stop]) + start
+        if not len(told):
             found.append((0, np.zeros(0)))
             continue
-        first = min(day for day, _ in pairs)
-        counts = np.zeros(max(day for day, _ in pairs) - first + 1)
-        for day, documents in pairs:
-            counts[day - first] += documents
-        found.append((first, counts))
+        first = int(days[told].min())
+        found.append((first, np.bincount(days[told] - first, weights=documents[told])))
     return found

@@ -1,4 +1,4 @@
-"""What narrative and incident have in common besides time: names, artefacts, meaning, place. Log-likelihood ratios in nats.
+"""What narrative and incident have in common besides time and meaning: names, artefacts, place, sector. Log-likelihood ratios in nats.
 
 Names. With m = P(a linked narrative speaks of the entity) and u = P(an unlinked one does), one shared entity e gives
 
@@ -9,16 +9,17 @@ u carries the inverse document frequency: what everyone talks of is worth nothin
 others do, and not in passing. An incident whose names occur in the corpus, but not in the narrative, gives log((1 - m) / (1 - u))
 once. Artefacts are the same with their own m, without s, and with u measured alone. Evidence of one kind is summed and clipped.
 
-Meaning. Among pairs that are out of each other's window the cosine of the pair's narrative with other incidents, and of its incident
-with other narratives, is what chance gives. With s the share of those at least as near (the pair counted in), the ratio is the
-p-value calibrator kappa s^(kappa - 1) (Vovk 1993; Sellke, Bayarri and Berger 2001). Its mean under chance is 1, which that of
-(1 - s) / s is not: few comparisons can never give much evidence.
+Place and sector. Bayes factors of the doctrine: for a target state that the narrative names most, names, or does not name while it
+names others; for a sector of the incident that the narrative speaks of (in `sector_share` of its documents, and `sector_lift` times as
+often as others do), or does not while it speaks of others. Where either side names none the factor is 1; where neither place nor sector
+says anything the evidence is null.
 
-Place. Bayes factors of the doctrine for a target state that the narrative names most, names, or does not name.
+Everything is held sparse or by narrative and code; `Content.block` gives a block of pairs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,141 +28,162 @@ import pyarrow as pa
 from scipy import sparse
 
 from greyzone.doctrine import Doctrine
-from greyzone.entities import ARTEFACTS, Gazetteer, Mentions
-from greyzone.records import Floats
+from greyzone.entities import ARTEFACTS, Gazetteer
+from greyzone.link.corpus import Contents, Corpus
+from greyzone.link.sectors import SECTORS, sectors_of_code
 
 Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-FEWEST_COMPARISONS = 5
 MOST_NAMED = 3
 """A state among the first three targets of a narrative counts as what the narrative is about."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """Who names what: `own` (incidents x entities, 0/1), `counts` (narratives x entities, documents), `sizes` (narratives)."""
+class Shared:
+    """One kind of shared things: (narratives, incidents) sparse positive evidence, and what incidents give without: nan where unknown."""
 
-    own: sparse.csr_array
-    counts: sparse.csr_array
-    sizes: Matrix
-    documents: int
-    kinds: tuple[str, ...]
+    found: sparse.csr_array
+    absent: Matrix
+    clip: float
+
+    def block(self, block: slice, incidents: Rows) -> Matrix:
+        """Return (block, n) evidence."""
+        found: Matrix = self.found[block].toarray()[:, incidents]
+        absent = self.absent[incidents]
+        return np.where(np.isnan(absent), np.nan, np.where(found > 0, np.clip(found, -self.clip, self.clip), absent))
 
 
-def count_mentions(gazetteer: Gazetteer, mentions: Mentions, owner: Rows, shape: tuple[int, int]) -> Named:
-    """Count the documents of every narrative that name an entity.
+@dataclass(frozen=True, slots=True)
+class Areas:
+    """Place and sector: log factors (narratives, codes), nan for unknown, and the column of each incident; the last column is unknown."""
+
+    places: Matrix
+    place: Rows
+    sectors: Matrix
+    sector: Rows
+    clip: float
+
+    def block(self, block: slice, incidents: Rows) -> Matrix:
+        """Return (block, n) evidence."""
+        place, sector = self.places[block][:, self.place[incidents]], self.sectors[block][:, self.sector[incidents]]
+        total = np.clip(np.nan_to_num(place) + np.nan_to_num(sector), -self.clip, self.clip)
+        return np.where(np.isnan(place) & np.isnan(sector), np.nan, total)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Evidence that does not move in time, by kind."""
+
+    entity: Shared
+    geo_sector: Areas
+    artefact: Shared
+    entities: int
+
+    def block(self, block: slice, incidents: Rows) -> dict[str, Matrix]:
+        """Return the evidence of a block of narratives and some incidents by kind, each (block, n)."""
+        kinds = {"entity": self.entity, "geo_sector": self.geo_sector, "artefact": self.artefact}
+        return {name: kind.block(block, incidents) for name, kind in kinds.items()}
+
+
+def content_of(
+    incidents: pa.Table, narratives: pa.Table, corpus: Corpus, contents: Contents, gazetteer: Gazetteer, doctrine: Doctrine
+) -> Content:
+    """Weigh names, artefacts, places and sectors."""
+    texts = texts_by_narrative(corpus, narratives.num_rows)
+    counts = naming(texts, contents.mentions.rows, contents.mentions.entities, len(gazetteer.entities))
+    sizes = np.asarray(texts.sum(axis=1)).ravel().astype(np.float64)
+    own = sparse.csr_array(
+        (np.ones(len(gazetteer.incident_rows)), (gazetteer.incident_rows, gazetteer.incident_entities)),
+        shape=(incidents.num_rows, len(gazetteer.entities)),
+    )
+    kinds = tuple(entity.kind for entity in gazetteer.entities)
+    spoken = naming(texts, contents.sectors[:, 0], contents.sectors[:, 1], len(SECTORS))
+    places, place = place_factors(incidents, narratives, doctrine)
+    sectors, sector = sector_factors(incidents["sectors"].to_pylist(), spoken, sizes, doctrine)
+    return Content(
+        entity_evidence(own, counts, sizes, kinds, doctrine),
+        Areas(places, place, sectors, sector, doctrine["link.clip"]),
+        artefact_evidence(own, counts, sizes, kinds, doctrine),
+        len(gazetteer.entities),
+    )
+
+
+def texts_by_narrative(corpus: Corpus, narratives: int) -> sparse.csr_array:
+    """Return (narratives + 1, texts) documents of every narrative by text; the last row takes the documents that belong to none."""
+    home = np.where(corpus.owner < 0, narratives, corpus.owner)
+    return sparse.csr_array((np.ones(len(home)), (home, corpus.text)), shape=(narratives + 1, len(corpus.texts)))
+
+
+def naming(texts: sparse.csr_array, rows: Rows, columns: Rows, size: int) -> sparse.csr_array:
+    """Return (narratives + 1, size) documents that name each of some things, from (text, thing) pairs without repeats."""
+    held = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(texts.shape[1], size))
+    return sparse.csr_array(texts @ held)
+
+
+def entity_evidence(own: sparse.csr_array, counts: sparse.csr_array, sizes: Matrix, kinds: Sequence[str], doctrine: Doctrine) -> Shared:
+    """Return log-likelihood ratios of shared names; unknown where the incident has none in the corpus.
 
     Parameters
     ----------
-    gazetteer, mentions
-        What was looked for in the documents and found.
-    owner
-        (n_documents,) int64 row of the narrative of each document, -1 for none.
-    shape
-        Numbers of incidents and narratives.
+    own
+        (incidents, entities) 0 or 1.
+    counts, sizes
+        (narratives + 1, entities) documents that name an entity, and documents; the last row belongs to no narrative.
+    kinds
+        Of the entities.
+    doctrine
+        Numbers under `link`.
     """
-    incidents, narratives = shape
-    entities = len(gazetteer.entities)
-    own = sparse.csr_array(
-        (np.ones(len(gazetteer.incident_rows)), (gazetteer.incident_rows, gazetteer.incident_entities)), shape=(incidents, entities)
-    )
-    # One row more than there are narratives: it takes the documents that belong to none.
-    home = np.where(owner[mentions.rows] < 0, narratives, owner[mentions.rows])
-    counts = sparse.csr_array((np.ones(len(home)), (home, mentions.entities)), shape=(narratives + 1, entities))
-    sizes = np.bincount(np.where(owner < 0, narratives, owner), minlength=narratives + 1).astype(np.float64)
-    return Named(own, counts, sizes, len(owner), tuple(entity.kind for entity in gazetteer.entities))
-
-
-def entity_evidence(named: Named, doctrine: Doctrine) -> Matrix:
-    """Return (n_incidents, n_narratives) log-likelihood ratios of shared names; nan where the incident has none in the corpus."""
     m, h = doctrine["link.entity_m"], doctrine["link.entity_half_share"]
-    floor = np.array([0.0 if kind in ARTEFACTS else doctrine[f"link.entity_u_{kind}"] for kind in named.kinds])
-    names = np.array([kind not in ARTEFACTS for kind in named.kinds], dtype=bool)
-    counts, row, column, inside, outside = _shares(named)
+    floor = np.array([0.0 if kind in ARTEFACTS else doctrine[f"link.entity_u_{kind}"] for kind in kinds])
+    names = np.array([kind not in ARTEFACTS for kind in kinds], dtype=bool)
+    row, column, inside, outside = _shares(counts, sizes)
     strength = np.maximum(1.0 - outside / inside, 0.0) * inside / (inside + h)
     worth = np.maximum(np.log(m / np.maximum(floor[column], outside)), 0.0) if len(column) else np.zeros(0)
-    values = sparse.csr_array((np.where(names[column], strength * worth, 0.0), (row, column)), shape=counts.shape)
-    found = (named.own @ values.T).toarray()
-    seen = names & (np.asarray(named.counts.sum(axis=0)).ravel() > 0)
-    present = np.asarray((named.own[:, seen]).sum(axis=1)).ravel() > 0
+    found = _summed(own, np.where(names[column], strength * worth, 0.0), row, column, len(sizes) - 1)
+    seen = names & (np.asarray(counts.sum(axis=0)).ravel() > 0)
+    present = np.asarray((own[:, seen]).sum(axis=1)).ravel() > 0
     absent = np.log((1.0 - m) / (1.0 - doctrine["link.entity_u_name"]))
-    clip = doctrine["link.clip"]
-    evidence = np.where(found > 0, np.clip(found, -clip, clip), absent)
-    return np.where(present[:, None], evidence, np.nan)
+    return Shared(found, np.where(present, absent, np.nan), doctrine["link.clip"])
 
 
-def artefact_evidence(named: Named, doctrine: Doctrine) -> Matrix:
-    """Return (n_incidents, n_narratives) log-likelihood ratios of shared CVEs, domains, URLs, hashes; nan where the incident has none."""
-    m, clip = doctrine["link.artefact_m"], doctrine["link.clip_artefact"]
-    artefact = np.array([kind in ARTEFACTS for kind in named.kinds], dtype=bool)
-    counts, row, column, _, outside = _shares(named)
+def artefact_evidence(own: sparse.csr_array, counts: sparse.csr_array, sizes: Matrix, kinds: Sequence[str], doctrine: Doctrine) -> Shared:
+    """Return log-likelihood ratios of shared CVEs, domains, URLs, hashes, as `entity_evidence`; unknown where the incident has none."""
+    m = doctrine["link.artefact_m"]
+    artefact = np.array([kind in ARTEFACTS for kind in kinds], dtype=bool)
+    row, column, _, outside = _shares(counts, sizes)
     worth = np.maximum(np.log(m / outside), 0.0)
-    values = sparse.csr_array((np.where(artefact[column], worth, 0.0), (row, column)), shape=counts.shape)
-    found = (named.own @ values.T).toarray()
-    has = np.asarray(named.own[:, artefact].sum(axis=1)).ravel() > 0
-    evidence = np.where(found > 0, np.clip(found, -clip, clip), np.log1p(-m))
-    return np.where(has[:, None], evidence, np.nan)
+    found = _summed(own, np.where(artefact[column], worth, 0.0), row, column, len(sizes) - 1)
+    has = np.asarray(own[:, artefact].sum(axis=1)).ravel() > 0
+    return Shared(found, np.where(has, np.log1p(-m), np.nan), doctrine["link.clip_artefact"])
 
 
-def _shares(named: Named) -> tuple[sparse.csr_array, Rows, Rows, Matrix, Matrix]:
-    """Return the narratives' counts, the coordinates of the positive ones, and the shares inside and outside of the narrative."""
-    counts = named.counts[:-1]
-    cells = counts.tocoo()
-    row, column = cells.coords
-    total = np.asarray(named.counts.sum(axis=0)).ravel()
-    inside = cells.data / named.sizes[row]
-    outside = (total[column] - cells.data + 0.5) / (named.documents - named.sizes[row] + 1.0)
-    return counts, row.astype(np.int64), column.astype(np.int64), inside, outside
+def _summed(own: sparse.csr_array, values: Matrix, row: Rows, column: Rows, narratives: int) -> sparse.csr_array:
+    worth = values > 0
+    weighed = sparse.csr_array((values[worth], (row[worth], column[worth])), shape=(narratives, own.shape[1]))
+    found = sparse.csr_array(weighed @ own.T)
+    found.sort_indices()
+    return found
 
 
-def semantic_evidence(incidents: Floats, narratives: Floats, candidate: npt.NDArray[np.bool_], doctrine: Doctrine) -> Matrix:
-    """Return (n_incidents, n_narratives) log-likelihood ratios of nearness in meaning.
-
-    Parameters
-    ----------
-    incidents, narratives
-        float32 unit rows; a zero row is a text that the encoder does not know.
-    candidate
-        (n_incidents, n_narratives) True where the pair is in the window; the rest is the null.
-    doctrine
-        `link.semantic_kappa` and `link.clip` are read.
-
-    Returns
-    -------
-    Matrix
-        nan where a vector is zero or fewer than five comparisons exist.
-    """
-    cosine = np.round(incidents.astype(np.float64) @ narratives.astype(np.float64).T, 6)
-    known = np.outer(incidents.any(axis=1), narratives.any(axis=1))
-    null = known & ~candidate
-    above = np.zeros(cosine.shape)
-    for column in range(cosine.shape[1]):
-        above[:, column] += _at_least(cosine[null[:, column], column], cosine[:, column])
-    for row in range(cosine.shape[0]):
-        above[row] += _at_least(cosine[row, null[row]], cosine[row])
-    # A null pair stands in its own comparison twice, by row and by column; a candidate is added once, so that ranks are exchangeable.
-    size = null.sum(axis=0)[None, :] + null.sum(axis=1)[:, None] - null
-    share = np.where(null, above - 1.0, above + 1.0) / np.where(null, size, size + 1)
-    kappa, clip = doctrine["link.semantic_kappa"], doctrine["link.clip"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        evidence = np.clip(np.log(kappa) + (kappa - 1.0) * np.log(share), -clip, clip)
-    return np.where(known & (size >= FEWEST_COMPARISONS), evidence, np.nan)
+def _shares(counts: sparse.csr_array, sizes: Matrix) -> tuple[Rows, Rows, Matrix, Matrix]:
+    """Return the cells of the narratives' positive counts, by row and column, and the shares inside and outside of the narrative."""
+    counts.sort_indices()
+    cells = counts[:-1].tocoo()
+    row, column = (place.astype(np.int64) for place in cells.coords)
+    total = np.asarray(counts.sum(axis=0)).ravel()
+    inside = cells.data / sizes[row]
+    outside = (total[column] - cells.data + 0.5) / (sizes.sum() - sizes[row] + 1.0)
+    return row, column, inside, outside
 
 
-def _at_least(null: Matrix, values: Matrix) -> Matrix:
-    ordered = np.sort(null)
-    counts: Matrix = (len(ordered) - np.searchsorted(ordered, values, side="left")).astype(np.float64)
-    return counts
-
-
-def place_evidence(incidents: pa.Table, narratives: pa.Table, doctrine: Doctrine) -> Matrix:
-    """Return (n_incidents, n_narratives) log Bayes factors of the target state; nan where either side names none."""
+def place_factors(incidents: pa.Table, narratives: pa.Table, doctrine: Doctrine) -> tuple[Matrix, Rows]:
+    """Return (narratives, states + 1) log factors, nan for unknown, and the column of each incident's target state."""
     states = incidents["target_state"].to_pylist()
     targets = [list(named or ()) for named in narratives["targets"].to_pylist()]
     codes = sorted({state for state in states if state})
     column = {code: at for at, code in enumerate(codes)}
-    clip = doctrine["link.clip"]
     agree, mentioned, disagree = (np.log(doctrine[f"link.geo_{name}"]) for name in ("agree", "mentioned", "disagree"))
     factors = np.full((len(targets), len(codes) + 1), disagree)
     factors[:, -1] = np.nan
@@ -171,5 +193,33 @@ def place_evidence(incidents: pa.Table, narratives: pa.Table, doctrine: Doctrine
         for rank, code in enumerate(named):
             if code in column:
                 factors[row, column[code]] = agree if rank < MOST_NAMED else mentioned
-    picked: Matrix = np.clip(factors[:, [column[state] if state else len(codes) for state in states]].T, -clip, clip)
-    return picked
+    return factors, np.array([column[state] if state else len(codes) for state in states], dtype=np.int64)
+
+
+def sector_factors(
+    listed: Sequence[Sequence[str] | None], spoken: sparse.csr_array, sizes: Matrix, doctrine: Doctrine
+) -> tuple[Matrix, Rows]:
+    """Return (narratives, sets of sectors + 1) log factors, nan for unknown, and the column of each incident's set.
+
+    Parameters
+    ----------
+    listed
+        Sectors of the incidents as their sources name them.
+    spoken, sizes
+        (narratives + 1, sectors) documents that name a sector, and documents, as in `entity_evidence`.
+    doctrine
+        `link.sector_agree`, `sector_disagree`, `sector_share` and `sector_lift` are read.
+    """
+    sets = [frozenset().union(*map(sectors_of_code, codes or ())) for codes in listed]
+    distinct = sorted({found for found in sets if found}, key=sorted)
+    column = {found: at for at, found in enumerate(distinct)}
+    counts = spoken.toarray()
+    inside = np.divide(counts, sizes[:, None], out=np.zeros_like(counts), where=sizes[:, None] > 0)
+    outside = (counts.sum(axis=0) - counts + 0.5) / (sizes.sum() - sizes[:, None] + 1.0)
+    speaks = ((inside >= doctrine["link.sector_share"]) & (inside >= doctrine["link.sector_lift"] * outside))[:-1]
+    agree, disagree = np.log(doctrine["link.sector_agree"]), np.log(doctrine["link.sector_disagree"])
+    factors = np.full((len(speaks), len(distinct) + 1), np.nan)
+    for at, found in enumerate(distinct):
+        own = speaks[:, [SECTORS.index(sector) for sector in sorted(found)]].any(axis=1)
+        factors[:, at] = np.where(own, agree, np.where(speaks.any(axis=1), disagree, np.nan))
+    return factors, np.array([column.get(found, len(distinct)) for found in sets], dtype=np.int64)

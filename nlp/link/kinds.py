@@ -1,35 +1,41 @@
-"""What a link is: soft scores over `records.LINK_TYPES` that sum to 1, and the documents that show it.
+"""What a link is: soft scores over `records.LINK_TYPES` that sum to 1.
 
-The five types partition a link's probability in three questions. Let a be the posterior share of the lag density after the onset,
-c = 1 - exp(-(positive nats of content) / 2) whether content and not time alone ties the pair, k = share / (share + half) how far the
-narrative's documents come from accounts flagged as coordinated, and l = leak words in the documents x how much the incident's
-technique class yields material to leak:
+The five types partition a link's probability by questions that the tables can answer. Let c = 1 - exp(-(positive nats of names, meaning and
+artefacts) / scale) say whether content and not time alone ties the pair, b how much of the narrative lies before the onset (`mass_before`),
+k = share / (share + half) how far its documents come from accounts flagged as coordinated, m the share of its documents that media
+published, and l = leak words in the documents x how readily the incident's technique class yields material to leak:
 
-    co-occurs  = (1 - c) + c (1 - a) (1 - k)      time alone, or talk before the incident by uncoordinated accounts
-    prepares   = c (1 - a) k
-    reports    = c a (1 - k)                      coverage after the onset that no coordinated group carries
-    enabled-by = c a k l
-    exploits   = c a k (1 - l)
+    prepares   = c b k                        told before the onset, by a coordinated group, of the same things
+    reports    = c (1 - b) (1 - k) m          coverage after the onset, by media, that no coordinated group carries
+    enabled-by = c (1 - b) k l
+    exploits   = c (1 - b) k (1 - l)
+    co-occurs  = the rest: time alone, or uncoordinated talk that is no media's
 
-Stance is not read, so "exploits" says who carries the story and when, never what is meant by it.
+A document is media's where an outlet is known, and not where an account posted it without one; where neither is known `media_unknown`
+stands. Stance is not read, so "exploits" says who carries the story and when, never what is meant by it.
+
+Mass before. For an onset u, b(u) = documents on the W days before the day of u / documents within W days of it (bursts alone would
+miss the part of a burst that lies on the other side). Over an onset interval b is the mean weighed by LR(u) (`lag`): where the date is
+coarse, that the narrative follows is the likelier reading, and preparation is not claimed from ignorance.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from greyzone.doctrine import Doctrine
+from greyzone.link.bursts import Bursts
+from greyzone.link.lag import Kernel, Onsets
+
 Vector = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-CONTENT_SCALE = 2.0
-YIELDS = {"doxing": 1.0, "data theft": 0.7, "espionage": 0.4, "hijacking": 0.3, "ransomware": 0.3, "unknown": 0.2}
-"""How readily an incident of a technique class yields material to publish (judgement); classes not named yield none."""
-
-EVIDENCE = 5
+DATES = 16
+"""Dates of an onset interval at which the mass before is taken."""
 
 _LEAK = re.compile(
     r"leak|\bdox|hacked (?:e-?mail|mail|doc|file|message|account)|stolen (?:e-?mail|data|doc|file)|(?:e-?mail|data|document)s? dump"
@@ -45,58 +51,102 @@ def speaks_of_leaks(text: str) -> bool:
     return _LEAK.search(text) is not None
 
 
-def type_scores(after: Vector, content: Vector, coordinated: Vector, leaks: Vector) -> npt.NDArray[np.float64]:
+def type_scores(
+    before: Vector, content: Vector, coordinated: Vector, media: Vector, leaks: Vector, *, scale: float
+) -> npt.NDArray[np.float64]:
     """Return (n, 5) probabilities in the order of `records.LINK_TYPES`; rows sum to 1.
 
     Parameters
     ----------
-    after
-        Share of the lag density after the onset, 0..1.
+    before
+        Share of the narrative before the onset, 0..1.
     content
         Sum of the positive log-likelihood ratios of names, meaning and artefacts, nats.
     coordinated
         0..1, after saturation.
+    media
+        Share of the documents that media published, 0..1.
     leaks
         0..1, leak words times what the technique class yields.
+    scale
+        Nats of content at which 1 - 1/e of the pair is tied by it.
     """
-    # A share summed from densities can pass 1 by a rounding, and a probability must not be -1e-16.
-    after, coordinated, leaks = (np.clip(share, 0.0, 1.0) for share in (after, coordinated, leaks))
-    tied = -np.expm1(-np.maximum(content, 0.0) / CONTENT_SCALE)
-    hostile = tied * after * coordinated
+    # A share summed from parts can pass 1 by a rounding, and a probability must not be -1e-16.
+    before, coordinated, media, leaks = (np.clip(share, 0.0, 1.0) for share in (before, coordinated, media, leaks))
+    tied = -np.expm1(-np.maximum(content, 0.0) / scale)
+    follows, hostile = tied * (1.0 - before), tied * (1.0 - before) * coordinated
+    reports, prepares = follows * (1.0 - coordinated) * media, tied * before * coordinated
     return np.column_stack(
         [
-            tied * after * (1.0 - coordinated),
+            reports,
             hostile * (1.0 - leaks),
             hostile * leaks,
-            tied * (1.0 - after) * coordinated,
-            (1.0 - tied) + tied * (1.0 - after) * (1.0 - coordinated),
+            prepares,
+            (1.0 - tied) + tied * before * (1.0 - coordinated) + follows * (1.0 - coordinated) * (1.0 - media),
         ]
     )
 
 
-def choose_evidence(documents: Rows, shared: Rows, days: Vector, onset: float, form: Callable[[int], str]) -> list[int]:
-    """Return at most five rows of documents: most shared entities, then nearest in time after the onset, then nearest before; copies once.
+def yields_of(technique_classes: Sequence[str | None], doctrine: Doctrine) -> Vector:
+    """Return how readily incidents yield material to publish; classes that the doctrine does not name yield none."""
+    told = doctrine.section("link.yields")
+    return np.array([told.get((name or "unknown").replace(" ", "_"), 0.0) for name in technique_classes], dtype=np.float64)
+
+
+def mass_before(
+    onsets: Onsets,
+    bursts: Bursts,
+    kernel: Kernel,
+    volumes: Sequence[tuple[int, Vector]],
+    incident: Rows,
+    narrative: Rows,
+) -> Vector:
+    """Return the share of each pair's narrative that lies before the onset; 0 where the onset is not known.
 
     Parameters
     ----------
-    documents
-        int64 rows of the narrative's documents, in the order of their ids.
-    shared
-        How many entities of the incident each of them names.
-    days
-        Their times in days since 1970-01-01, nan where unknown.
-    onset
-        Start of the onset interval, days.
-    form
-        Gives the normal form of a document's text by its row.
+    onsets, bursts, kernel
+        As in `lag.timing`.
+    volumes
+        (first day, daily counts) by narrative, as `bursts.daily` gives them.
+    incident, narrative
+        (n,) int64 rows.
     """
-    lag = np.where(np.isfinite(days), days - onset, np.inf)
-    chosen: list[int] = []
-    seen: set[str] = set()
-    for row in documents[np.lexsort((documents, np.abs(lag), lag < 0, -shared))].tolist():
-        if form(row) not in seen:
-            seen.add(form(row))
-            chosen.append(row)
-        if len(chosen) == EVIDENCE:
-            break
-    return chosen
+    lo, hi = onsets.lo[incident], onsets.hi[incident]
+    known = np.isfinite(lo) & np.isfinite(hi)
+    first = np.array([start for start, _ in volumes], dtype=np.int64)
+    lengths = np.array([len(counts) for _, counts in volumes], dtype=np.int64)
+    # Sums of every narrative's days, one zero before each.
+    sums = np.concatenate([np.concatenate([[0.0], np.cumsum(counts)]) for _, counts in volumes] or [np.zeros(1)])
+    base = np.concatenate([[0], np.cumsum(lengths + 1)])[:-1]
+
+    def until(day: Rows) -> Vector:
+        place = np.clip(day - first[narrative], 0, lengths[narrative])
+        found: Vector = sums[base[narrative] + place]
+        return found
+
+    starts, stops = (np.searchsorted(bursts.narrative, narrative, side=side) for side in ("left", "right"))
+    window = int(np.ceil(kernel.window))
+    weight, total = np.zeros(len(incident)), np.zeros(len(incident))
+    plain = np.zeros(len(incident))
+    for step in range(DATES):
+        date = np.where(known, lo + (hi - lo) * (step + 0.5) / DATES, 0.0)
+        day = np.floor(date).astype(np.int64)
+        begin, here, end = until(day - window), until(day), until(day + window + 1)
+        share = np.divide(here - begin, end - begin, out=np.zeros(len(day)), where=end > begin)
+        ratio = _ratio(date, bursts, kernel, starts, stops)
+        weight, total, plain = weight + ratio, total + ratio * share, plain + share / DATES
+    return np.where(known, np.divide(total, weight, out=plain, where=weight > 0), 0.0)
+
+
+def _ratio(date: Vector, bursts: Bursts, kernel: Kernel, starts: Rows, stops: Rows) -> Vector:
+    """Return LR(u) of `lag` for one date a pair."""
+    ratio, near = np.zeros(len(date)), np.zeros(len(date), dtype=bool)
+    for place in range(int((stops - starts).max(initial=0))):
+        has = np.flatnonzero(starts + place < stops)
+        burst = starts[has] + place
+        lag = bursts.day[burst] + 0.5 - date[has]
+        inside = np.abs(lag) <= kernel.window
+        near[has] |= inside
+        ratio[has] += np.where(inside, bursts.mass[burst] * (kernel.spread * kernel.density(lag) - 1.0), 0.0)
+    return np.where(near, 1.0 + ratio, 0.0)

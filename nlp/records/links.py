@@ -25,13 +25,19 @@ LINKS = schema_of(
     p_hi=pa.float64(),
     q=pa.float64(),
     placebo_precision=pa.float64(),
+    anchor=pa.string(),
     lag_days=pa.float64(),
     calibrated=pa.bool_(),
     shared_entities=STRINGS,
     evidence=STRINGS,
+    evidence_reasons=STRINGS,
     rivals=pa.list_(pa.struct([("incident_id", pa.string()), ("p", pa.float64())])),
+    rival_reasons=pa.list_(pa.struct([("log_odds", pa.float64()), ("kind", pa.string()), ("nats", pa.float64())])),
 )
-"""One row a candidate pair. `type_probabilities` follow `LINK_TYPES`; `evidence` are doc_ids; `rivals` the incidents that lost."""
+"""One row a candidate pair. `type_probabilities` follow `LINK_TYPES`; `anchor` is the date of the incident that the time of the narrative
+fits best ("onset", "end" or "disclosure"), from whose middle `lag_days` counts; `evidence` are doc_ids and `evidence_reasons` why each
+was chosen ("entity", "time" or "exemplar"); `rivals` are the likeliest other incidents, and `rival_reasons` their log-odds, the kind of
+evidence that decides most between the two and by how many nats (positive: for this link)."""
 
 DECISIONS = schema_of(
     **dict.fromkeys(("decision_id", "link_id", "incident_id", "narrative_id", "decision", "type", "note", "who"), pa.string()),

@@ -30,6 +30,7 @@ _DISCLOSED = ("disclosed_lo", "disclosed_hi")
 LATER = {
     "documents": ("handle", "app"),
     "group_members": ("probability", "first", "last"),
+    "links": ("anchor", "evidence_reasons", "rival_reasons"),
     "reports": _DISCLOSED,
     "incidents": _DISCLOSED,
 }

@@ -1,0 +1,184 @@
+"""All pairs of narratives and incidents weighed in tiles: nothing as large as narratives x incidents is ever held.
+
+A first pass counts the null of meaning (`meaning.Null`), a second weighs the candidates of every tile, at the incidents' own time and at
+every shift of the placebo, and keeps what is at the floor or above. Tiles are independent of each other, so threads change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from greyzone.doctrine import Doctrine
+from greyzone.engine import available_workers
+from greyzone.link.bursts import Bursts
+from greyzone.link.circle import Circle, Courses, Tables, blocks_of, chunks_of, tabulate
+from greyzone.link.content import Content
+from greyzone.link.lag import Kernel, Onsets
+from greyzone.link.meaning import Cosines, Null, semantic_evidence
+from greyzone.link.placebo import Placebo, shift_days
+from greyzone.link.weights import Weights
+
+Vector = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+KINDS = ("entity", "semantic", "geo_sector", "artefact")
+"""Kinds of evidence besides time, in the order in which they are summed."""
+
+
+Piece = tuple[Rows, Tables]
+"""Rows of some incidents and their tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Pairs at the floor or above: int64 rows, float64 ratio of time, log-odds, and evidence by kind (nan for none)."""
+
+    incident: Rows
+    narrative: Rows
+    ratio: Vector
+    log_odds: Vector
+    entity: Vector
+    semantic: Vector
+    geo_sector: Vector
+    artefact: Vector
+
+    @property
+    def evidence(self) -> dict[str, Vector]:
+        """The evidence besides time by kind."""
+        return {name: getattr(self, name) for name in KINDS}
+
+    def take(self, rows: Rows) -> Kept:
+        """Return some pairs."""
+        return Kept(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What weighing gives: the pairs kept, by descending log-odds, then by incident and narrative; all candidates; the placebo."""
+
+    kept: Kept
+    candidates: int
+    placebo: Placebo
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every tile needs."""
+
+    courses: Courses
+    content: Content
+    cosines: Cosines
+    null: Null
+    weights: Weights
+    doctrine: Doctrine
+    shifts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Unit rows of incidents and narratives of one encoder, float32."""
+
+    incidents: npt.NDArray[np.float32]
+    narratives: npt.NDArray[np.float32]
+
+
+def weigh(
+    onsets: Onsets,
+    bursts: Bursts,
+    kernel: Kernel,
+    content: Content,
+    vectors: Vectors,
+    *,
+    doctrine: Doctrine,
+    weights: Weights,
+    threads: int | None,
+) -> Weighed:
+    """Weigh all pairs.
+
+    Parameters
+    ----------
+    onsets, bursts, kernel
+        As in `lag.timing`.
+    content, vectors
+        Evidence besides time.
+    doctrine, weights
+        Numbers under `link`, and how they become log-odds.
+    threads
+        None for all processors; the result is the same for any number.
+    """
+    if not len(bursts.day):
+        return Weighed(_nothing(), 0, Placebo(0, 0, np.zeros(0)))
+    circle = Circle.of(bursts, kernel)
+    courses = Courses.of(bursts, len(vectors.narratives), circle)
+    cosines = Cosines.of(vectors.incidents, vectors.narratives)
+    near = circle.near(onsets)
+    chunks = chunks_of(near, circle)
+
+    def pieces() -> Iterator[Piece]:
+        return ((chunk, tabulate(onsets.rows(chunk), circle)) for chunk in chunks)
+
+    # One chunk's tables are kept for the second pass; those of many are made again.
+    held = list(pieces()) if len(chunks) == 1 else None
+    far = np.setdiff1d(np.arange(len(onsets.lo)), near)
+    shifts = shift_days(circle.length, kernel, int(doctrine["link.placebo_shifts"]))
+    count = available_workers() if threads is None else max(1, threads)
+    kept, placebo = [_nothing()], [np.zeros(0)]
+    candidates = pairs = 0
+    with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
+        null = Null.of(cosines, _null_blocks(courses, held or pieces(), far))
+        bench = Bench(courses, content, cosines, null, weights, doctrine, tuple(shifts.tolist()))
+        for piece in held or pieces():
+            for found, seen, values, shifted in pool.map(partial(_tile, bench, piece), blocks_of(courses.narratives, len(piece[0]))):
+                kept.append(found)
+                candidates += seen
+                placebo.append(values)
+                pairs += shifted
+    whole = Kept(*(np.concatenate([getattr(part, field.name) for part in kept]) for field in fields(Kept)))
+    order = np.lexsort((whole.narrative, whole.incident, -whole.log_odds))
+    return Weighed(whole.take(order), candidates, Placebo(len(shifts), pairs, np.sort(np.concatenate(placebo))))
+
+
+def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Vector, int]:
+    """Return the pairs kept of a tile, how many are candidates, and the same of the placebo."""
+    chunk, tables = piece
+    weights = bench.weights
+    ratio, candidate = bench.courses.ratios(tables, block)
+    evidence = bench.content.block(block, chunk)
+    evidence["semantic"] = semantic_evidence(bench.cosines, bench.null, block, chunk, candidate, bench.doctrine)
+    static = weights.static({name: evidence[name] for name in KINDS}).ravel()
+    places = np.flatnonzero(candidate)
+    ratio = ratio.ravel()[places]
+    eta = weights.eta(weights.temporal(ratio), static[places])
+    chosen = eta >= weights.floor
+    row, column = np.divmod(places[chosen], len(chunk))
+    kept = Kept(
+        chunk[column], row + block.start, ratio[chosen], eta[chosen], **{name: evidence[name].ravel()[places[chosen]] for name in KINDS}
+    )
+    values, pairs = [np.zeros(0)], 0
+    for shift in bench.shifts:
+        row, column, moved = bench.courses.pairs(tables, block, shift)
+        shifted = weights.eta(weights.temporal(moved), static[row * len(chunk) + column])
+        pairs += len(shifted)
+        values.append(shifted[shifted >= weights.floor])
+    return kept, len(places), np.concatenate(values), pairs
+
+
+def _null_blocks(courses: Courses, pieces: Iterable[Piece], far: Rows) -> Iterator[tuple[slice, Rows, npt.NDArray[np.bool_]]]:
+    """Yield every pair once: those with incidents near the circle and which of them are candidates, then the others."""
+    for chunk, tables in pieces:
+        for block in blocks_of(courses.narratives, len(chunk)):
+            yield block, chunk, courses.ratios(tables, block)[1]
+    for block in blocks_of(courses.narratives, len(far)):
+        yield block, far, np.zeros((block.stop - block.start, len(far)), dtype=bool)
+
+
+def _nothing() -> Kept:
+    none = np.zeros(0, dtype=np.int64)
+    return Kept(none, none, *(np.zeros(0) for _ in range(6)))
