@@ -13,9 +13,10 @@ DISARM) are not tagged at all. Thresholds are judgement, kept here with their tr
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,6 +40,19 @@ TABLE: dict[tuple[str, str], str] = {
 }
 """Names by framework and id."""
 
+STAGES: dict[tuple[str, str], tuple[str, ...]] = {
+    (DISARM, "T0084.001"): ("P02",),
+    (DISARM, "T0049.002"): ("P03",),
+    (DISARM, "T0101"): ("P02",),
+    (DISARM, "T0119.002"): ("P03",),
+    (ATTACK, "T1485"): ("impact",),
+    (ATTACK, "T1486"): ("impact",),
+    (ATTACK, "T1491"): ("impact",),
+    (ATTACK, "T1498"): ("impact",),
+    (ATTACK, "T1586.001"): ("resource-development",),
+}
+"""Phase (DISARM, of the technique's tactic) or tactics (ATT&CK) that the framework lists for each."""
+
 VERSIONS = {DISARM: "2025-02", ATTACK: "Enterprise, mitre/cti 421deac"}
 
 COPY_ACCOUNTS = 5
@@ -51,6 +65,8 @@ SHARED_TEXTS = 2
 LANGUAGE_SHARE = 0.1
 HASHTAG_POSTS = 20
 DOCUMENTS_SHOWN = 5
+QUOTE_WORDS = 6
+"""Words quoted on either side of a phrase."""
 
 _CLASSES: dict[str, str] = {"ransomware": "T1486", "defacement": "T1491"}
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -65,6 +81,9 @@ _WORDS: dict[str, tuple[str, ...]] = {
         "telegram account",
     ),
 }
+_PATTERNS = {name: re.compile(r"\b(?:" + "|".join(map(re.escape, phrases)) + ")", re.IGNORECASE) for name, phrases in _WORDS.items()}
+_DENIED = re.compile(r"\b(?:no|not|without|neither|denied|denies|rather than)(?: \w+){0,2} $", re.IGNORECASE)
+"""What stands before a phrase that a text says did not happen."""
 _WORD_CLASSES: dict[str, frozenset[str]] = {
     "T1498": frozenset({"disruption", "unknown"}),
     "T1485": frozenset({"disruption", "hijacking", "ransomware", "unknown"}),
@@ -88,6 +107,10 @@ class Technique:
         doc_ids, or report ids for incidents, that show it; at most five.
     version
         Version of the framework's data.
+    stages
+        Phase or tactics of the technique in its framework (`STAGES`).
+    quote
+        Span of the incident's own text that triggered it; "" where a measurement did.
     """
 
     framework: str
@@ -97,6 +120,8 @@ class Technique:
     trigger: str
     documents: tuple[str, ...]
     version: str
+    stages: tuple[str, ...] = ()
+    quote: str = ""
 
 
 def tag_techniques(
@@ -129,7 +154,8 @@ def tag_techniques(
 
 def _tag(framework: str, technique: str, subject: str, trigger: str, documents: Sequence[str]) -> Technique:
     name = TABLE[framework, technique]
-    return Technique(framework, technique, name, subject, trigger, tuple(documents[:DOCUMENTS_SHOWN]), VERSIONS[framework])
+    shown = tuple(documents[:DOCUMENTS_SHOWN])
+    return Technique(framework, technique, name, subject, trigger, shown, VERSIONS[framework], STAGES[framework, technique])
 
 
 def _incident_techniques(incidents: pa.Table) -> Iterator[Technique]:
@@ -138,12 +164,25 @@ def _incident_techniques(incidents: pa.Table) -> Iterator[Technique]:
         reports = sorted(row["reports"] or ())
         if kind in _CLASSES:
             yield _tag(ATTACK, _CLASSES[kind], row["incident_id"], f"technique class of the incident is {kind}", reports)
-        text = " ".join(f"{row['name'] or ''} {row['description'] or ''}".lower().split())
-        for technique, phrases in _WORDS.items():
-            said = [phrase for phrase in phrases if phrase in text]
-            if said and kind in _WORD_CLASSES[technique]:
-                trigger = f'the incident is described with "{said[0]}"; technique class {kind}'
-                yield _tag(ATTACK, technique, row["incident_id"], trigger, reports)
+        text = " ".join(f"{row['name'] or ''} {row['description'] or ''}".split())
+        for technique, pattern in _PATTERNS.items():
+            if kind in _WORD_CLASSES[technique] and (said := _said(text, pattern)):
+                word, quote = said
+                trigger = f'the incident is described with "{word}"; technique class {kind}'
+                yield replace(_tag(ATTACK, technique, row["incident_id"], trigger, reports), quote=quote)
+
+
+def _said(text: str, pattern: re.Pattern[str]) -> tuple[str, str] | None:
+    """Return the first phrase of a text that is not denied, in lower case, and the words around it as they stand."""
+    for match in pattern.finditer(text):
+        if not _DENIED.search(text[: match.start()]):
+            before = text[: match.start()].split()[-QUOTE_WORDS:]
+            after = text[match.end() :]
+            # A phrase may be the stem of a word: the word is quoted whole.
+            stem = after.split(maxsplit=1)[0] if after and not after[0].isspace() else ""
+            rest = after[len(stem) :].split()[:QUOTE_WORDS]
+            return match.group().lower(), " ".join([*before, match.group() + stem, *rest])
+    return None
 
 
 def _group_techniques(groups: pa.Table) -> Iterator[Technique]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from greyzone.records import DOCUMENTS, GROUPS, INCIDENTS, MEMBERS, NARRATIVES, empty, table
-from greyzone.techniques import ATTACK, DISARM, TABLE, Technique, tag_techniques
+from greyzone.techniques import ATTACK, DISARM, STAGES, TABLE, Technique, tag_techniques
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 TEXT = "The very same sentence about the harbour, posted over and over"
@@ -65,6 +65,17 @@ def test_incident_classes_and_words():
     assert of_incident(technique_class="doxing") == []
 
 
+def test_a_word_is_quoted_from_the_text_and_a_denied_one_is_none():
+    text = "Officials spoke of a large distributed Denial of  Service attack on the port, wiped servers and more"
+    row = {"incident_id": "inc-a", "technique_class": "disruption", "description": text}
+    tags = {tag.id: tag for tag in tag_techniques(empty(NARRATIVES), empty(GROUPS), table([row], INCIDENTS))}
+    assert tags["T1498"].quote == "Officials spoke of a large distributed Denial of Service attack on the port,"
+    assert tags["T1485"].quote == "of Service attack on the port, wiped servers and more"
+    assert tags["T1498"].trigger == 'the incident is described with "distributed denial"; technique class disruption'
+    assert of_incident(technique_class="disruption", description="It was not a DDoS attack, they say") == []
+    assert of_incident(technique_class="disruption", description="Not a DDoS at first; a DDoS later") == ["T1498"]
+
+
 def test_groups_are_tagged_by_hashtags_unless_an_alternative_fits():
     row = {
         "group_id": "grp-a",
@@ -99,3 +110,21 @@ def test_names_are_the_frameworks_own():
     rows = [json.loads(line) for line in gzip.decompress(attack.read_bytes()).splitlines()]
     names |= {(ATTACK, row["id"]): row["name"] for row in rows}
     assert {key: names[key] for key in TABLE} == TABLE
+
+
+@pytest.mark.shared
+def test_stages_are_the_frameworks_own():
+    from greyzone.campaigns.phases import PHASES, TACTICS
+
+    disarm, attack = SHARED / "disarm_1.x_2025-02.json.gz", SHARED / "attack_techniques_enterprise.jsonl.gz"
+    if not (disarm.exists() and attack.exists()):
+        pytest.skip("the frameworks' files are not beside the repository")
+    data = json.loads(gzip.decompress(disarm.read_bytes()))
+    tactics = {row["disarm_id"]: row["phase_id"] for row in data["tactics"]}
+    stages = {(DISARM, row["disarm_id"]): (tactics.get(row["tactic_id"], ""),) for row in data["techniques"]}
+    rows = [json.loads(line) for line in gzip.decompress(attack.read_bytes()).splitlines()]
+    stages |= {(ATTACK, row["id"]): tuple(row["tactics"]) for row in rows}
+    assert {key: stages[key] for key in STAGES} == STAGES
+    assert STAGES.keys() == TABLE.keys()
+    assert {row["disarm_id"]: row["name"] for row in data["phases"]} == PHASES
+    assert set(TACTICS.values()) <= {tactic for row in rows for tactic in row["tactics"]}

@@ -103,6 +103,8 @@ def _against(evidence: Evidence) -> str:
         found.append(f"other incidents fit the narratives at least as well ({counted(rivals, 'link')})")
     if coverage := _count(evidence.links, lambda link: (reporting_of(link) or 0.0) >= SOME):
         found.append(f"ordinary coverage is as good a reading ({counted(coverage, 'link')})")
+    if loose := _count(evidence.links, lambda link: link["type"] == "co-occurs"):
+        found.append(f"nothing but time ties some of it ({counted(loose, 'link')} of mere co-occurrence)")
     if evidence.bridges:
         found.append(f"links lead out of it ({counted(len(evidence.bridges), 'link')})")
     if found:
