@@ -50,6 +50,12 @@ MEASURES = (
         "greyzone eval coordination --part null --part planted",
     ),
     Forwarded(
+        "campaigns",
+        "greyzone.eval.campaigns",
+        "Measure how well campaigns are told apart, on invented graphs or on a case of a scenario.",
+        "greyzone eval campaigns",
+    ),
+    Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",
