@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 EXACT_ROWS = 4096
 """Distinct rows up to which all pairs are compared: a second or less, and nothing is approximate."""
 
-PROBES = 4
+PROBES = 12
 """Lists that a row is compared with; docs/benchmarks.md has what more of them find and cost."""
 
 HEAD_AXES = 64

@@ -8,7 +8,8 @@ Every row is scaled to whole numbers of norm 4096 at most (`whole_rows`). A prod
 leaves the 2^24 up to which float32 counts exactly: products are the same to the last bit whatever the order of the additions, the shape
 of the block, the number of threads or the library. A cosine from them is off by about 1e-4.
 
-The cost of n rows is n (n / LIST_ROWS + probes LIST_ROWS) products, nearly linear up to a million.
+The cost of n rows is n (n / LIST_ROWS + probes LIST_ROWS) products at most, nearly linear up to a million; a row that a few lists bring
+nothing nearer stops looking (`PATIENCE`), so that on planted narratives of a million rows 6.8 lists of 12 are looked into on average.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ SAMPLE_ROWS = 40
 
 ROUNDS = 6
 """Rounds of k-means; lists need not be good clusters, and more raised recall by less than 0.002."""
+
+PATIENCE = 2
+"""Lists running that bring a query no nearer neighbour before it stops looking: most rows of background stop early, most rows of a
+narrative that k-means cut go on."""
 
 BLOCK_ROWS = 2**15
 """Rows assigned at a time; it leaves no trace in the result."""
@@ -114,7 +119,7 @@ class Shelf:
 
 
 def nearest_on_shelf(
-    queries: Floats, probed: Ints, shelf: Shelf, k: int, search: Search, *, own: Ints | None = None
+    queries: Floats, probed: Ints, shelf: Shelf, k: int, search: Search, *, own: Ints | None = None, patience: int = PATIENCE
 ) -> tuple[Ints, Floats]:
     """Find the `k` most similar rows of a shelf for each query, among the lists that it probes.
 
@@ -123,7 +128,7 @@ def nearest_on_shelf(
     queries
         (q, d) whole rows.
     probed
-        (q, p) lists of each query.
+        (q, p) lists of each query, the likeliest first.
     shelf
         The rows that are searched.
     k
@@ -132,6 +137,8 @@ def nearest_on_shelf(
         Where products are made.
     own
         (q,) row of the shelf that a query is, which is not its own neighbour; None if queries are other rows.
+    patience
+        Lists running, after the first, that bring a query nothing nearer before it stops looking.
 
     Returns
     -------
@@ -141,9 +148,12 @@ def nearest_on_shelf(
     best = np.full((len(queries), k), -np.inf, dtype=np.float32)
     found = np.full((len(queries), k), -1, dtype=np.int64)
     place = np.full(len(shelf.whole), -1, dtype=np.int64)
+    idle = np.zeros(len(queries), dtype=np.int64)
     # The likeliest list of every query first: of the others, only what beats its neighbours there needs sorting.
     for turn in range(probed.shape[1]):
-        by_list = np.argsort(probed[:, turn], kind="stable")
+        looking = np.flatnonzero(idle < patience)
+        by_list = looking[np.argsort(probed[looking, turn], kind="stable")]
+        idle[looking] += turn > 0
         starts = np.searchsorted(probed[by_list, turn], np.arange(len(shelf.starts)))
         for number in range(len(shelf.starts) - 1):
             asking, members = by_list[starts[number] : starts[number + 1]], shelf.members(number)
@@ -160,6 +170,7 @@ def nearest_on_shelf(
                     best[rows, :width], found[rows, :width] = values, members[places]
                 else:
                     some, values, places = search.top_above(queries[rows], there, width, best[rows, -1])
+                    idle[rows[some]] = 0
                     _keep_best(best, found, rows[some], values, members[places])
             place[members] = -1
     found[np.isneginf(best)] = -1

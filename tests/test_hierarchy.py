@@ -172,11 +172,35 @@ def test_all_lists_probed_are_brute_force(monkeypatch, cells):
     assert len(made.centroids) == 8
     probed = made.probe(whole, 8, Search("cpu"))
     shelf = Shelf.put(whole, probed[:, 0], 8)
-    found, products = nearest_on_shelf(whole, probed, shelf, 5, Search("cpu"), own=np.arange(len(rows)))
+    found, products = nearest_on_shelf(whole, probed, shelf, 5, Search("cpu"), own=np.arange(len(rows)), patience=8)
     exact = whole.astype(np.int64) @ whole.astype(np.int64).T
     np.fill_diagonal(exact, -(2**30))
     assert (products == -np.sort(-exact, axis=1)[:, :5]).all()
     assert (np.take_along_axis(exact, found, axis=1) == products).all()
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_a_query_stops_after_lists_that_bring_nothing_nearer(patience):
+    rows, _ = stories(5)
+    whole, search, k = whole_rows(rows), Search("cpu"), 5
+    made = learn_lists(whole, search, list_rows=60)
+    probed = made.probe(whole, 8, search)
+    shelf = Shelf.put(whole, probed[:, 0], 8)
+    _, products = nearest_on_shelf(whole, probed, shelf, k, search, own=np.arange(len(rows)), patience=patience)
+    exact = whole.astype(np.int64) @ whole.astype(np.int64).T
+    np.fill_diagonal(exact, -(2**30))
+    stopped = 0
+    for row, order in enumerate(probed):
+        kept, idle = np.full(k, -np.inf), 0
+        for turn, number in enumerate(order):
+            if idle == patience:
+                stopped += 1
+                break
+            better = np.sort(np.concatenate([kept, exact[row, shelf.members(number)]]))[::-1][:k]
+            idle = 0 if turn == 0 or better.sum() > kept.sum() else idle + 1
+            kept = better
+        assert (products[row] == kept).all()
+    assert stopped
 
 
 def test_one_two_and_seven_shards_of_queries_find_the_same_bytes():
