@@ -16,6 +16,7 @@ from greyzone.impact import score
 from greyzone.impact.dose import Coupling, decay, dose, score_of, triangular, unit_dose
 from greyzone.impact.draws import central_world, dose_at, dose_curve, drawn_world, ensemble_draws, ensemble_grid, theta_of
 from greyzone.impact.exposure import read_exposure
+from greyzone.impact.tensors import dose_curve_on
 from greyzone.impact.vector import level_word, moment_of
 from greyzone.records import IMPACT, INCIDENTS, LINKS, NARRATIVES, SHARES, check, empty, table
 
@@ -328,3 +329,45 @@ def test_values_outside_their_range_are_refused(rows, links):
 
 def test_a_date_means_its_end():
     assert moment_of(date(1970, 1, 1)) == 86_400
+
+
+@pytest.mark.parametrize("q", [1.0, 2.0, 8.0, 1000.0])
+def test_the_fast_curve_follows_long_and_short_events_on_many_days(q):
+    """Oracle: `dose_at` on each of 60 days; waves of members that end at other times, narratives that go on, links of both."""
+    rng = np.random.default_rng(7)
+    incidents = [
+        incident(
+            f"inc-{k:02d}",
+            float(rng.uniform(-20, 50)),
+            float(rng.uniform(1, 4)),
+            end_lo=START + float(rng.uniform(50, 90)) * DAY if k % 2 else None,
+            onset_hi=START + 55 * DAY if k % 5 == 0 else START + 50 * DAY,
+            technique_class=f"c{k % 3}",
+        )
+        for k in range(30)
+    ]
+    narratives = [narrative(f"nar-{k}", 8.0 * k, last_seen=START + (8 * k + 10) * DAY) for k in range(4)]
+    links = [link(f"inc-{k:02d}", f"nar-{k % 4}", 0.5) for k in range(30)]
+    doctrine = DOCTRINE.replace(dose__q=q)
+    tables = [table(rows, schema) for rows, schema in ((incidents, INCIDENTS), (narratives, NARRATIVES), (links, LINKS))]
+    [state] = read_exposure(*tables, doctrine=doctrine).states
+    moments = START.timestamp() + 86_400 * np.arange(-30.0, 100.0, 2.0)
+    world = drawn_world(state.items, doctrine, chunk=0, draws=12)
+    plain = np.stack([dose_at(world, theta_of(doctrine), moment).total for moment in moments], axis=1)
+    np.testing.assert_allclose(dose_curve(world, theta_of(doctrine), moments), plain, rtol=1e-10, atol=1e-14)
+
+
+def test_torch_gives_the_same_doses():
+    pytest.importorskip("torch")
+    tables = [table(part, schema) for part, schema in zip(busy(), (INCIDENTS, NARRATIVES, LINKS), strict=True)]
+    [state] = read_exposure(*tables, doctrine=DOCTRINE).states
+    moments = START.timestamp() + 86_400 * np.array([0.0, 3.5, 20, 61, 100, 400])
+    world = drawn_world(state.items, DOCTRINE, chunk=0, draws=20)
+    for theta in (THETA, ensemble_draws(DOCTRINE, 20), theta_of(DOCTRINE.replace(dose__q=1000))):
+        found = dose_curve_on(world, theta, moments, device="cpu")
+        np.testing.assert_allclose(found, dose_curve(world, theta, moments), rtol=1e-9, atol=1e-12)
+    rows = score(*tables, doctrine=DOCTRINE, as_of=date(2024, 4, 1), days=30, draws=20, device="cpu").impact.to_pylist()
+    for row, same in zip(rows, run(*busy(), as_of=date(2024, 4, 1), days=30, draws=20).impact.to_pylist(), strict=True):
+        assert row["score_p95"] == pytest.approx(same["score_p95"], abs=1e-6)
+    with pytest.raises(InputError, match="device"):
+        dose_curve_on(world, THETA, moments, device="cuda:99")

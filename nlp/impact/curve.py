@@ -122,6 +122,12 @@ class _Stays:
     level: Reals
     rates: Reals
 
+    def at(self, chosen: npt.NDArray[np.bool_]) -> _Stays:
+        """Return the stays that are chosen."""
+        index = (self.row, self.element, self.phase, self.enter, self.leave)
+        row, element, phase, enter, leave = (part[chosen] for part in index)
+        return _Stays(row, element, phase, enter, leave, self.level[chosen], self.rates)
+
 
 def _stays(values: Reals, clocks: tuple[Clock, ...], power: float, moments: Reals) -> _Stays:
     """Follow every element through its phases; (R, n) values of one block of draws."""
@@ -136,7 +142,8 @@ def _stays(values: Reals, clocks: tuple[Clock, ...], power: float, moments: Real
     for phase_number in range(len(rates)):
         rates[phase_number] = sum((halvings[c] for c in range(len(clocks)) if phase_number >> c & 1), np.zeros(shape[0]))
     turns = [first, *np.sort(np.stack(lasts), axis=0)]
-    found: list[tuple[npt.NDArray[np.generic], ...]] = []
+    places: list[tuple[Indices, ...]] = []
+    levels: list[Reals] = []
     for number, enter in enumerate(turns):
         leave = turns[number + 1] if number + 1 < len(turns) else np.full(len(first), len(moments))
         here = np.flatnonzero(leave > enter)
@@ -146,10 +153,10 @@ def _stays(values: Reals, clocks: tuple[Clock, ...], power: float, moments: Real
             over = last[here] <= enter[here]
             phase += over.astype(np.intp) << bit
             spent += np.where(over, (moments[enter[here]] - end[here]) * rate[row[here]], 0.0)
-        level = values[row[here], element[here]] * np.exp2(-spent)
-        found.append((row[here], element[here], phase, enter[here], np.minimum(leave[here], len(moments)), level))
-    joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
-    return _Stays(*joined, rates=rates.T.copy())  # type: ignore[arg-type]
+        levels.append(values[row[here], element[here]] * np.exp2(-spent))
+        places.append((row[here], element[here], phase, enter[here], np.minimum(leave[here], len(moments))))
+    rows, elements, phases, enters, leaves = (np.concatenate(parts) for parts in zip(*places, strict=True))
+    return _Stays(rows, elements, phases, enters, leaves, np.concatenate(levels), rates.T.copy())
 
 
 def _fold(stays: _Stays, keys: npt.NDArray[np.int64] | Indices, q: Reals, moments: Reals) -> Reals:
@@ -157,9 +164,10 @@ def _fold(stays: _Stays, keys: npt.NDArray[np.int64] | Indices, q: Reals, moment
     shape = (len(q), len(moments))
     out = np.zeros(shape)
     pools = _Pools(np.zeros((stays.rates.shape[1], *shape)), stays.rates, moments)
-    alone = q[stays.row] == 1
-    pools.add(*(part[alone] for part in (stays.row, stays.phase, stays.enter, stays.leave, stays.level)))
-    kept = _Stays(*(part[~alone] for part in (stays.row, stays.element, stays.phase, stays.enter, stays.leave, stays.level)), stays.rates)  # type: ignore[arg-type]
+    # with q = 1 there are no groups: every stay fades by itself
+    summed = stays.at(q[stays.row] == 1)
+    pools.add(summed.row, summed.phase, summed.enter, summed.leave, summed.level)
+    kept = stays.at(q[stays.row] != 1)
     if len(kept.row):
         cells = _cells(kept, keys, q, moments)
         pure = (cells.sums > 0).sum(axis=1) == 1
@@ -294,13 +302,13 @@ class _Pools:
     def run(self) -> Reals:
         """Return (R, T) sums over the phases."""
         held = self.steps[:, :, 0].copy()
-        out = np.empty(self.steps.shape[1:])
+        out = np.empty_like(self.steps[0])
         out[:, 0] = held.sum(axis=0)
         for day in range(1, out.shape[1]):
             fade = np.exp2(-self.rates.T * (self.moments[day] - self.moments[day - 1]))
             held = held * fade + self.steps[:, :, day]
             out[:, day] = held.sum(axis=0)
-        return out
+        return np.asarray(out)
 
 
 def _day_by_day(

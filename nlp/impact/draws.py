@@ -124,7 +124,7 @@ class World:
         if not window.size:
             return window
         window -= window.min()
-        return self.items.technique * (window.max() + 1) + window
+        return np.asarray(self.items.technique * (window.max() + 1) + window)
 
     def incident_doses(self, base: Batch) -> Reals:
         """(B, n) pi w u(level), before decay."""

@@ -52,7 +52,7 @@ def against_own_past(
     for state in read_exposure(incidents, narratives, links, doctrine=doctrine).states:
         if state.state not in days:
             continue
-        moments = moment_of(days[state.state]) - WEEK * np.arange(weeks, -1, -1)
+        moments = moment_of(days[state.state]) - WEEK * np.arange(weeks, -1, -1, dtype=np.float64)
         world = drawn_world(state.items, doctrine, chunk=0, draws=CHUNK, seed=seed)
         doses = dose_curve(world, theta_of(doctrine), moments)
         name = f"{doctrine.id} {doctrine.version} {doctrine.hash}"
