@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from greyzone._version import __version__
-from greyzone.cli import coordination, journey, look
+from greyzone.cli import coordination, exports, journey, look
 from greyzone.cli import review as reviewing
 from greyzone.cli.evaluate import eval_app
 from greyzone.cli.printing import note, say
@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name)(command)
-app.add_typer(look.export_app, name="export")
+app.add_typer(exports.export_app, name="export")
 app.add_typer(eval_app, name="eval")
 app.add_typer(train_app, name="train")
 

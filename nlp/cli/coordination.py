@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from greyzone.cli.exports import HandlesOption, export_app
 from greyzone.cli.journey import advance_case
-from greyzone.cli.look import export_app
 from greyzone.cli.options import CaseArgument, DoctrineOption, SeedOption, changes
 from greyzone.cli.printing import export_text, note, print_notes, print_table, say
 from greyzone.errors import InputError
 
 if TYPE_CHECKING:
     from greyzone.records import Coordination
-
-HandlesOption = Annotated[bool, typer.Option("--handles", help="Keep the names of accounts; hashed names otherwise.")]
 
 
 def coordinate(

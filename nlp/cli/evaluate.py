@@ -56,6 +56,12 @@ MEASURES = (
         "greyzone eval campaigns",
     ),
     Forwarded(
+        "exports",
+        "greyzone.eval.exports",
+        "Measure the STIX export: time and memory of a bundle of many objects, validity, and whether it comes back equal.",
+        "greyzone eval exports --objects 50000",
+    ),
+    Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",

@@ -1,4 +1,4 @@
-"""What is in a case and on this machine: tables, SQL, exports, `doctor`; and `synth`, which writes a scenario."""
+"""What is in a case and on this machine: tables, SQL, `doctor`; and `synth`, which writes a scenario."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from greyzone.cli.options import CaseArgument, JsonOption
-from greyzone.cli.printing import export_text, note, print_table, say
-
-export_app = typer.Typer(help="Write the case in another format.", no_args_is_help=True, rich_markup_mode=None)
+from greyzone.cli.printing import note, print_table, say
 
 
 def show(
@@ -88,24 +86,3 @@ def synth(
 
     write_scenario(out, documents=documents, seed=seed)
     say(str(out))
-
-
-@export_app.command("stix")
-def export_stix(
-    case: CaseArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File; CASE/export/bundle.json if not given, '-' for stdout.")] = None,
-) -> None:
-    """Write the case as a STIX 2.1 bundle with deterministic ids.
-
-    Example: greyzone export stix CASE
-    """
-    from greyzone.case import Case
-    from greyzone.doctrine import load_doctrine
-    from greyzone.stix import write_bundle
-
-    opened = Case(case)
-    doctrine = load_doctrine(str(opened.settings.get("doctrine", "default")))
-    tables = {
-        name: opened.table(name) for name in ("incidents", "narratives", "groups", "links", "decisions", "campaigns", "impact", "shares")
-    }
-    export_text(out or case / "export" / "bundle.json", lambda file: write_bundle(tables, file, doctrine=doctrine))

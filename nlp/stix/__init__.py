@@ -11,8 +11,8 @@ a hypothesis and by notes that say whose it is; attributed-to is written only wh
 - `greyzone.stix.reading`: the tables that a bundle holds
 """
 
-from greyzone.stix.bundle import bundle_rows, iter_objects, to_bundle, write_bundle
+from greyzone.stix.bundle import EXPORTED, bundle_rows, iter_objects, to_bundle, write_bundle
 from greyzone.stix.objects import TLP_MARKINGS, object_id
 from greyzone.stix.reading import read_tables
 
-__all__ = ["TLP_MARKINGS", "bundle_rows", "iter_objects", "object_id", "read_tables", "to_bundle", "write_bundle"]
+__all__ = ["EXPORTED", "TLP_MARKINGS", "bundle_rows", "iter_objects", "object_id", "read_tables", "to_bundle", "write_bundle"]

@@ -45,6 +45,9 @@ SCHEMAS: dict[str, tuple[pa.Schema, str]] = {
 }
 """Tables that are exported, with the column that names a row."""
 
+EXPORTED = tuple(SCHEMAS)
+"""Their names."""
+
 OPINIONS = {"yes": "agree", "no": "disagree", "unsure": "neutral"}
 """What a decision on a link is in the vocabulary of STIX 2.1, section 10.19."""
 
