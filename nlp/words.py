@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from greyzone.doctrine import Doctrine
@@ -71,6 +72,7 @@ QUOTE_LENGTH = 160
 """Characters of a quotation, an ellipsis showing what was left out."""
 _QUOTATION = re.compile("“[^“”]*”")
 _SPACE = re.compile(r"[\W_]+")
+_FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
 
 def likelihood(p: float, scale: str = "ICD 203") -> str:
@@ -124,7 +126,25 @@ def quoted(text: object) -> str:
 
 def refused(text: str, doctrine: Doctrine) -> list[str]:
     """Return the refusal phrases of `doctrine` that `text` holds outside quotations, whatever their case, spacing or hyphens."""
-    own = _QUOTATION.sub(" “” ", text)
-    joined = "".join(sign for sign in unicodedata.normalize("NFKC", own) if unicodedata.category(sign) != "Cf")
-    found = f" {_SPACE.sub(' ', joined.casefold())} "
-    return [phrase for phrase in doctrine.phrases("refusal_phrases") if f" {_SPACE.sub(' ', phrase.casefold()).strip()} " in found]
+    found = _plain(_QUOTATION.sub(" “” ", text))
+    return [phrase for phrase in doctrine.phrases("refusal_phrases") if _plain(phrase) in found]
+
+
+def refused_among(texts: Iterable[str], doctrine: Doctrine) -> list[tuple[str, str]]:
+    """Return the texts that hold a refusal phrase outside quotations, each with its first one; many texts are read at once."""
+    known = list(dict.fromkeys(texts))
+    # A word of its own between texts, so that no phrase reaches from one into the next.
+    joined = " 0text0 ".join(_QUOTATION.sub(" “” ", text) for text in known)
+    found = _plain(joined)
+    if not any(_plain(phrase) in found for phrase in doctrine.phrases("refusal_phrases")):
+        return []
+    return [(text, phrases[0]) for text in known if (phrases := refused(text, doctrine))]
+
+
+def _plain(text: str) -> str:
+    shown = _FOREIGN.sub(_visible, unicodedata.normalize("NFKC", text))
+    return f" {_SPACE.sub(' ', shown.casefold()).strip()} "
+
+
+def _visible(match: re.Match[str]) -> str:
+    return "".join(sign for sign in match.group() if unicodedata.category(sign) != "Cf")

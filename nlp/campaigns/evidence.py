@@ -36,6 +36,8 @@ class Evidence:
         Probability of each member by its id.
     parts
         Sum of the shares of the campaign's items in the score of each state.
+    by
+        The doctrine as a sentence names it.
     """
 
     incidents: Sequence[Row]
@@ -48,6 +50,7 @@ class Evidence:
     bridges: Sequence[Row] = ()
     probability: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, float] = field(default_factory=dict)
+    by: str = ""
 
     @cached_property
     def _incidents(self) -> dict[str, Row]:
@@ -102,11 +105,6 @@ class Evidence:
     def word(self, p: float) -> str:
         """Word of a probability on the doctrine's scale."""
         return likelihood(min(max(p, 0.0), 1.0), self.doctrine.phrase("scale"))
-
-    @cached_property
-    def by(self) -> str:
-        """The doctrine as a sentence names it."""
-        return f"doctrine {quoted(self.doctrine.id)}, hash {self.doctrine.hash}"
 
     def measured(self, p: float, low: float | None, high: float | None) -> str:
         """Print a probability with its interval and the doctrine; one without an interval is told as a word alone, never as a number."""

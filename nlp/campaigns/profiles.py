@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +50,7 @@ from greyzone.records import (
     empty,
     table,
 )
-from greyzone.words import SCALES, marking, quoted, refused
+from greyzone.words import SCALES, marking, quoted, refused_among
 
 Row = Mapping[str, Any]
 DAY = 86_400.0
@@ -159,9 +159,10 @@ def profile_campaigns(
     )
     loose = _loose([pairs[tie] for tie in bridges])
     set_by_people = attributed(past.attributions)
+    by = f"doctrine {quoted(doctrine.id)}, hash {doctrine.hash}"
     rows = []
     for name, part in proposed.items():
-        evidence = _evidence(material, part, [pairs[tie] for tie in part.ties], loose, doctrine)
+        evidence = replace(_evidence(material, part, [pairs[tie] for tie in part.ties], loose, doctrine), by=by)
         rows.append(_row(kept.ids[name], material, evidence, set_by_people.get(kept.ids[name], unattributed())))
     rows.sort(key=lambda row: (str(row["window_lo"]), str(row["campaign_id"])))
     for row in rows:
@@ -315,7 +316,7 @@ def _row(name: str, material: _Material, evidence: Evidence, attribution: dict[s
         "attribution": attribution,
         "words": {"scale": scale.name, "source": scale.source, "status": scale.status},
         "decision": doctrine.phrase("decision"),
-        "doctrine": {"id": doctrine.id, "hash": doctrine.hash},
+        "doctrine": evidence.by,
     }
     return {
         "campaign_id": name,
@@ -352,9 +353,8 @@ def _refuse(row: Mapping[str, Any], doctrine: Doctrine) -> None:
     texts = [row["title"], row["confidence"], row["tlp"], *row["gaps"]]
     texts += [item["text"] for key in ("statements", "alternatives") for item in row[key]]
     texts += _strings(json.loads(row["profile"]))
-    for text in dict.fromkeys(texts):
-        if phrases := refused(text, doctrine):
-            raise GreyzoneError(f"a profile sentence with {phrases[0]!r}: {text[:120]}", "none of the refusal phrases outside quotations")
+    for text, phrase in refused_among(texts, doctrine):
+        raise GreyzoneError(f"a profile sentence with {phrase!r}: {text[:120]}", "none of the refusal phrases outside quotations")
 
 
 def _strings(value: object) -> list[str]:
