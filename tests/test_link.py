@@ -21,7 +21,7 @@ from greyzone.link.bursts import Bursts, find_bursts
 from greyzone.link.circle import Circle, Courses, tabulate
 from greyzone.link.content import sector_factors
 from greyzone.link.eventstudy import shift_test
-from greyzone.link.kinds import mass_before, speaks_of_leaks, type_scores
+from greyzone.link.kinds import prepared, speaks_of_leaks, type_scores
 from greyzone.link.lag import ANCHORS, Kernel, Onsets, kernel_of, timing
 from greyzone.link.meaning import Cosines, Null, semantic_evidence
 from greyzone.link.placebo import Placebo, precision_at, q_values, shift_days
@@ -206,22 +206,24 @@ def test_types_by_hand():
     assert not speaks_of_leaks("A quiet evening on the river")
 
 
-def test_mass_before_by_hand():
-    # Ten documents on day 90, thirty on day 102; the onset is day 100: a quarter lies before it.
-    volume = np.zeros(13)
-    volume[0], volume[12] = 10, 30
-    course = Bursts(np.array([0, 0]), np.array([90.0, 102.0]), np.array([0.25, 0.75]))
+def test_preparation_by_hand():
+    def prepares(lo: float, hi: float, days: dict[int, int]) -> float:
+        first, last = min(days), max(days)
+        volume = np.array([days.get(day, 0) for day in range(first, last + 1)], dtype=float)
+        course = Bursts(np.zeros(len(days), dtype=np.int64), np.array(sorted(days), dtype=float), np.full(len(days), 1 / len(days)))
+        rows = np.zeros(1, dtype=np.int64)
+        return float(prepared(onsets((lo, hi)), course, NO_END, [(first, volume)], (rows, rows), stray=0.05)[0])
 
-    def before(lo: float, hi: float) -> float:
-        return float(mass_before(onsets((lo, hi)), course, NO_END, [(90, volume)], np.array([0]), np.array([0]))[0])
-
-    assert before(100, 101) == pytest.approx(0.25)
-    # What stands on the day of the onset follows it.
-    assert before(90, 91) == 0
-    assert before(102, 103) == pytest.approx(0.25)
-    assert before(math.nan, math.nan) == 0
-    # A year in which both happen: that the story follows is likelier than that it precedes.
-    assert before(0, 365) < 0.2
+    # Ten documents on day 90, thirty on day 102, onset on day 100: a quarter before, .15 / (.15 + .85 19 .75^18).
+    assert prepares(100, 101, {90: 10, 102: 30}) == pytest.approx(0.15 / (0.15 + 0.85 * 19 * 0.75**18))
+    # What stands on the day of the onset answers it; a stray document is no preparation; nothing is known of an unknown onset.
+    assert prepares(90, 91, {90: 10, 102: 30}) == 0
+    assert prepares(100, 101, {99: 1, 102: 39}) < 0.05
+    assert prepares(math.nan, math.nan, {90: 10, 102: 30}) == 0
+    # A story told every day leads to nothing, and a year says that it follows rather than precedes.
+    assert prepares(100, 101, dict.fromkeys(range(40, 160), 3)) == 0
+    assert prepares(0, 365, {102: 40}) < 0.2
+    assert prepares(0, 365, {90: 10, 102: 30}) < 0.5
 
 
 # --- placebo ------------------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from greyzone.entities import Gazetteer
 from greyzone.link.bursts import Bursts, daily
 from greyzone.link.content import naming, texts_by_narrative
 from greyzone.link.corpus import Contents, Corpus
-from greyzone.link.kinds import mass_before, type_scores, yields_of
+from greyzone.link.kinds import prepared, type_scores, yields_of
 from greyzone.link.lag import ANCHORS, Kernel, Onsets, Timing, timing
 from greyzone.link.placebo import precision_at, q_values
 from greyzone.link.shown import REASONS, Rivals, Shelf, rivals_of
@@ -121,7 +121,8 @@ class _Tuned:
             return np.divide(total, sizes, out=np.zeros(count + 1), where=sizes > 0)[:count]
 
         self._leaks = np.minimum(mean(told.contents.leaks[corpus.text].astype(np.float64)) / doctrine["link.leak_share"], 1.0)
-        self._media = mean(np.where(np.isnan(corpus.media), doctrine["link.media_unknown"], corpus.media))
+        media = mean(np.where(np.isnan(corpus.media), doctrine["link.media_unknown"], corpus.media))
+        self._media = media / (media + doctrine["link.media_half"])
         self._yields = yields_of(told.incidents["technique_class"].to_pylist(), doctrine)
         self._coordinated = _coordination(told.narratives, told.coordinated, doctrine)
         self._volumes = daily(told.narratives)
@@ -131,7 +132,14 @@ class _Tuned:
         told = self._told
         content = np.sum([np.maximum(np.nan_to_num(values), 0.0) for values in (part.entity, part.semantic, part.artefact)], axis=0)
         return type_scores(
-            mass_before(told.onsets, told.bursts, told.kernel, self._volumes, part.incident, part.narrative),
+            prepared(
+                told.onsets,
+                told.bursts,
+                told.kernel,
+                self._volumes,
+                (part.incident, part.narrative),
+                stray=told.doctrine["link.stray_share"],
+            ),
             content,
             self._coordinated[part.narrative],
             self._media[part.narrative],

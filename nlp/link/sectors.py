@@ -73,7 +73,7 @@ _CODES = _prefixes(_OF_INCIDENTS)
 
 def sectors_of(folded: list[str]) -> frozenset[str]:
     """Return the sectors that folded words of a text name."""
-    return frozenset().union(*map(_of_word, folded))
+    return frozenset(sector for word in folded for sector in _of_word(word))
 
 
 def sectors_of_code(code: str) -> frozenset[str]:
