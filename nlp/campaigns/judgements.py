@@ -36,7 +36,8 @@ def key_judgements(evidence: Evidence, confidence: str, named: int) -> list[Item
         judged.append(("builds up", f"{score_sentence(state)[:-1]}; {_build_up(evidence, state)}.", evidence.everything))
     weakest = min(evidence.links, key=lambda link: (link["p"], link["link_id"]))
     measured = evidence.measured(weakest["p"], weakest["p_lo"], weakest["p_hi"])
-    text = f"That what it joins belongs together, at its weakest link of {len(evidence.links)}: {evidence.word(weakest['p'])} ({measured})."
+    links = counted(len(evidence.links), "link")
+    text = f"That what it joins belongs together, by the weakest of {links}: {evidence.word(weakest['p'])} ({measured})."
     judged.append(("how sure", text, evidence.of_link(weakest)))
     judged.append(("how sure", _confidence(evidence, confidence), evidence.of_links(evidence.links)))
     judged.append(("against", _against(evidence), evidence.everything))
