@@ -250,13 +250,18 @@ def _settle(case: Case, changes: dict[str, object]) -> Settings:
         # They were chosen for the encoder that goes.
         known = {name: value for name, value in known.items() if name in changes or name not in ENCODER_OPTIONS}
     known["documents"] = tuple(_as_recorded(case, _paths(known.get("documents") or ())))  # type: ignore[arg-type]
-    known["incidents"] = tuple(_paths(known.get("incidents") or ()))  # type: ignore[arg-type]
+    for name in ("incidents", "names"):
+        known[name] = tuple(_paths(known.get(name) or ()))  # type: ignore[arg-type]
     if known.get("today") is None:
         # Recorded once, so that a case that is resumed tomorrow still ends with the same bytes.
         known["today"] = datetime.now(UTC).date().isoformat()
     settings = Settings(**known)  # type: ignore[arg-type]
-    if not settings.documents:
-        raise CaseError(f"case {case.path} has no documents", "at least one file", "start with: greyzone run DOCUMENTS --out FOLDER")
+    if not settings.documents and not settings.incidents:
+        raise CaseError(
+            f"case {case.path} has no documents and no incidents",
+            "at least one file",
+            "start with: greyzone run DOCUMENTS --out FOLDER, or for incidents alone: greyzone incidents FOLDER FILES",
+        )
     load_doctrine(settings.doctrine)
     check_arguments(settings.encoder, device=settings.device, **{name: getattr(settings, name) for name in ENCODER_OPTIONS})
     if settings.lexical not in LEXICAL:
@@ -271,7 +276,7 @@ def _input_digests(case: Case, settings: Settings) -> dict[str, str]:
     known = case.inputs
     digests: dict[str, str] = {}
     alone = [path for path in (settings.incident_mapping, settings.link_model) if path]
-    for path in (*settings.documents, *settings.incidents, *alone):
+    for path in (*settings.documents, *settings.incidents, *settings.names, *alone):
         if Path(path).exists():
             digests[path] = digest(Path(path))
         elif path in known:
@@ -326,7 +331,7 @@ def _fingerprint(stage: Stage, work: Work, digests: dict[str, str], inputs: Mapp
         if name == "documents":
             read = work.inputs if inputs is None else inputs
             value = sorted([Path(path).name, *entry] for path, entry in read.items())
-        elif name == "incidents":
+        elif name in {"incidents", "names"}:
             value = [[Path(path).name, digests[path]] for path in value]
         elif name in {"incident_mapping", "link_model"} and value:
             value = digests[value]
@@ -375,7 +380,7 @@ STAGES: tuple[Stage, ...] = (
         "link",
         ("documents", "members", "narratives", "narrative_vectors", "carriers", "incidents"),
         ("links",),
-        ("encoder", "doctrine", "seed", "link_model"),
+        ("encoder", "doctrine", "seed", "link_model", "names"),
         acts.do_link,
     ),
     Stage(

@@ -11,6 +11,7 @@ from greyzone import campaigns, embed, impact, incidents, link, techniques
 from greyzone import report as report_page
 from greyzone.acts.work import Settings, Work, counts, parse_day, past_of
 from greyzone.case import Case
+from greyzone.entities import read_names
 from greyzone.models.links import load_link_model
 from greyzone.records import REJECTS, REPORTS, TABLES, ImpactResult, empty
 
@@ -44,7 +45,14 @@ def do_link(work: Work) -> dict[str, object]:
     _, narrative_vectors = case.vectors("narrative_vectors")
     texts = embed.document_texts(found["name"], found["description"])
     incident_vectors = embed.embed_texts(texts, work.encoder, cache=work.cache)
-    result = link.link(
+    linker = link.Linker(
+        work.doctrine,
+        seed=work.settings.seed,
+        model=load_link_model(work.settings.link_model) if work.settings.link_model else None,
+        names=[name for path in work.settings.names for name in read_names(path)],
+        workers=work.workers,
+    )
+    result = linker.link(
         found,
         stories,
         case.table("members"),
@@ -52,9 +60,6 @@ def do_link(work: Work) -> dict[str, object]:
         incident_vectors=incident_vectors,
         narrative_vectors=narrative_vectors,
         coordinated=_coordinated_shares(case),
-        doctrine=work.doctrine,
-        seed=work.settings.seed,
-        model=load_link_model(work.settings.link_model) if work.settings.link_model else None,
     )
     case.write_table("links", result.links)
     return {"links": result.links.num_rows, "types": counts(result.links, "type"), "context": result.context}

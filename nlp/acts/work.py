@@ -59,6 +59,8 @@ class Settings:
         Fewest documents of a narrative.
     link_model
         File or folder of a calibrated model of links; None or "" links by the doctrine's prior and shrink, uncalibrated.
+    names
+        Tables of names with aliases (ATT&CK groups, STIX bundles, MISP galaxy clusters) by which documents may name what incidents name.
     seed
         Seed of every random draw.
     """
@@ -79,6 +81,7 @@ class Settings:
     today: str | None = None
     min_cluster_size: int = 5
     link_model: str | None = None
+    names: tuple[str, ...] = ()
     seed: int = 0
 
 

@@ -23,6 +23,7 @@ from greyzone.cli.options import (
     LinkModelOption,
     LongTextsOption,
     MapOption,
+    NamesOption,
     OutOption,
     PromptOption,
     SeedOption,
@@ -164,30 +165,32 @@ def read_incidents(
     print_notes(case, "incidents")
 
 
-def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOption = None) -> None:
-    """Link narratives to incidents, with the evidence and the odds.
+def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOption = None, names: NamesOption = None) -> None:
+    """Link narratives to incidents, with the evidence and the odds; says how many to display, and what chance alone would give.
 
     Example: greyzone link CASE
 
-    Example: greyzone link CASE --model link-model
+    Example: greyzone link CASE --model link-model --names attack_groups.jsonl --names threat-actor.json
     """
+    from greyzone.case import Case
+    from greyzone.entities import read_names
     from greyzone.models.links import load_link_model
 
     chosen = "" if model == "none" else model
     if chosen:
         # Said before the case remembers it.
         load_link_model(chosen)
-    advance_case(case, changes(doctrine=doctrine, link_model=chosen), until="link")
+    tables = [] if names == ["none"] else names
+    for path in tables or ():
+        read_names(path)
+    advance_case(case, changes(doctrine=doctrine, link_model=chosen, names=tables), until="link")
     print_notes(case, "link")
-
-
-def impact(case: CaseArgument, doctrine: DoctrineOption = None, as_of: AsOfOption = None) -> None:
-    """Score the cumulative impact on each target state, with intervals and shares.
-
-    Example: greyzone impact CASE --doctrine additive
-    """
-    advance_case(case, changes(doctrine=doctrine, as_of=as_of), until="impact")
-    print_notes(case, "impact")
+    told: Any = Case(case).notes()["link"]
+    shown = told["context"]["displayed"]
+    precision = "unknown" if shown["placebo_precision"] is None else f"{shown['placebo_precision']:.2f}"
+    note(
+        f"{told['links']} links at the prior or above; {shown['links']} to display at q <= {shown['q']:g}, placebo precision there {precision}"
+    )
 
 
 def campaigns(

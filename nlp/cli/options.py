@@ -45,6 +45,10 @@ AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Day of the impa
 LinkModelOption = Annotated[
     str | None, typer.Option("--model", help="Calibrated model of links (greyzone train links), kept for the case; 'none' goes back.")
 ]
+NamesOption = Annotated[
+    list[str] | None,
+    typer.Option("--names", help="Table of names with aliases (ATT&CK, STIX, MISP), kept for the case; several times; 'none' goes back."),
+]
 SizeOption = Annotated[int | None, typer.Option("--min-cluster-size", min=2, help="Fewest documents of a narrative (5 if not given).")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0 if not given).")]
 WorkersOption = Annotated[

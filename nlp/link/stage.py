@@ -185,7 +185,8 @@ def onsets_of(incidents: pa.Table) -> Onsets:
 def _displayed(links: pa.Table, level: float) -> dict[str, object]:
     """Return how many links a list at this false discovery rate has, and what share of them chance does not explain."""
     shown = links.filter(pc.fill_null(pc.less_equal(links["q"], level), False))
-    return {"q": level, "links": shown.num_rows, "placebo_precision": pc.min(shown["placebo_precision"]).as_py()}
+    precision = shown["placebo_precision"][-1].as_py() if shown.num_rows else None
+    return {"q": level, "links": shown.num_rows, "placebo_precision": precision}
 
 
 def _names(contents: Contents, entities: int, names: int) -> dict[str, object]:
