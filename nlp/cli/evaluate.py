@@ -62,6 +62,12 @@ MEASURES = (
         "greyzone eval exports --objects 50000",
     ),
     Forwarded(
+        "links",
+        "greyzone.eval.links.command",
+        "Measure links: tests of time on bursty nulls, invented worlds with a known truth, known operations and hoaxes, scale.",
+        "greyzone eval links --part type1 --part synthetic",
+    ),
+    Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",
