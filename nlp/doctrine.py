@@ -3,10 +3,15 @@
 A doctrine is a YAML file. A number is a leaf ``{value, range, source, status}`` under ``numbers``; its name is the dotted path to
 it, such as ``dose.gamma``. ``extends`` names a doctrine whose leaves are taken where the file has none. The hash is over the
 resolved leaves, so that two files that say the same have the same hash.
+
+A file that extends another may change numbers and add steps of a severity scale (``crosswalk.SCALE.STEP``), no other names: a
+misspelt number would otherwise change nothing and nobody would know. Its values stay within the ranges of the default doctrine,
+whatever range the file states, since these are what the method can bear (no weight is negative, no probability above 1).
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -24,6 +29,22 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader, in C where PyYAML was built with it: ten times as fast."""
 
 Status = Literal["cited", "judgement", "elicited", "unverified"]
+
+OPEN_SECTION = "crosswalk."
+"""Names under it may be added: a severity scale of one's own."""
+
+
+class _File(BaseModel):
+    """The top of a doctrine file; numbers are checked one by one, so that the message names the number."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(min_length=1)
+    version: int = Field(ge=0)
+    title: str = Field(min_length=1)
+    extends: str | None = None
+    numbers: dict[str, Any] | None = None
+    words: dict[str, str | list[str]] | None = None
 
 
 class Number(BaseModel):
@@ -125,9 +146,71 @@ def load_doctrine(name: str | Path = "default") -> Doctrine:
     Raises
     ------
     DoctrineError
-        If the file is not there, is not YAML, or has a number without value, range, source or status, or out of its range.
+        If the file is not there, is not YAML, has an unknown key, or a number without value, range, source or status, or out of its
+        range or of that of the default doctrine.
     """
-    return _resolve(str(name), seen=())
+    found = _resolve(str(name), seen=())
+    if name not in bundled():
+        _within_default(found, str(name))
+    return found
+
+
+def check_doctrine(name: str | Path) -> tuple[Doctrine, list[str]]:
+    """Load a doctrine that must be complete, and list what a reader should know of it.
+
+    Returns
+    -------
+    tuple
+        The doctrine, and remarks: numbers marked unverified, and how many differ from the default doctrine.
+
+    Raises
+    ------
+    DoctrineError
+        As `load_doctrine`, and if a number or word of the default doctrine is missing or a name is unknown, with or without ``extends``.
+    """
+    found, default = load_doctrine(name), load_doctrine()
+    lacking = [*(set(default.leaves) - set(found.leaves)), *(f"words.{word}" for word in set(default.words) - set(found.words))]
+    if lacking:
+        raise DoctrineError(
+            f"doctrine {name!s} lacks {len(lacking)} numbers or words, the first {min(lacking)}",
+            "all of the default",
+            "add: extends: default",
+        )
+    unknown = [key for key in found.leaves if key not in default.leaves and not key.startswith(OPEN_SECTION)]
+    unknown += [f"words.{word}" for word in found.words if word not in default.words]
+    if unknown:
+        raise _unknown(str(name), min(unknown), default)
+    unsure = [key for key, leaf in found.leaves.items() if leaf.status == "unverified"]
+    remarks = [f"{len(unsure)} numbers are marked unverified ({', '.join(sorted(unsure)[:3])}, ...)"] if unsure else []
+    changed = [key for key, _, _ in differences(default, found)]
+    return found, [*remarks, f"{len(changed)} numbers or words differ from the default doctrine"]
+
+
+def differences(one: Doctrine, other: Doctrine) -> list[tuple[str, object, object]]:
+    """Return name and both sides of every number and word that differs, in order of name; None where a side lacks it.
+
+    A number differs if its value, range, source or status does.
+    """
+    sides = [dict(found.leaves) | {f"words.{word}": text for word, text in found.words.items()} for found in (one, other)]
+    names = sorted(sides[0].keys() | sides[1].keys())
+    return [(name, sides[0].get(name), sides[1].get(name)) for name in names if sides[0].get(name) != sides[1].get(name)]
+
+
+def _within_default(found: Doctrine, name: str) -> None:
+    default = load_doctrine()
+    for key, leaf in found.leaves.items():
+        known = default.leaves.get(key)
+        if known is not None and not known.range[0] <= leaf.value <= known.range[1]:
+            low, high = known.range
+            raise DoctrineError(f"{name}: {key} = {leaf.value:g}", f"{low:g} to {high:g}, the range of the default doctrine")
+
+
+def _unknown(name: str, key: str, default: Doctrine) -> DoctrineError:
+    known = [*default.leaves, *(f"words.{word}" for word in default.words)]
+    near = difflib.get_close_matches(key, known, n=1)
+    return DoctrineError(
+        f"{name}: unknown name {key}", f"{near[0]}?" if near else "a name of the default doctrine", "greyzone doctrine show"
+    )
 
 
 def _resolve(name: str, seen: tuple[str, ...]) -> Doctrine:
@@ -140,12 +223,19 @@ def _resolve(name: str, seen: tuple[str, ...]) -> Doctrine:
         base = _resolve(str(parent), (*seen, name))
         leaves.update(base.leaves)
         words.update(base.words)
-    leaves.update(_leaves(content.get("numbers") or {}, name))
-    words.update(content.get("words") or {})
     try:
-        return Doctrine(str(content["id"]), int(content["version"]), str(content["title"]), leaves, words)
-    except KeyError as error:
-        raise DoctrineError(f"doctrine {name!r} without {error}", "id, version and title at the top of the file") from None
+        file = _File.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DoctrineError(f"doctrine {name!r}: {where!r} {first['msg']}", "id, version, title, extends, numbers, words") from None
+    own = dict(_leaves(file.numbers or {}, name))
+    if file.extends:
+        for key in [*own, *(f"words.{word}" for word in file.words or {})]:
+            known = key.removeprefix("words.") in words if key.startswith("words.") else key in leaves or key.startswith(OPEN_SECTION)
+            if not known:
+                raise _unknown(name, key, load_doctrine())
+    return Doctrine(file.id, file.version, file.title, leaves | own, words | (file.words or {}))
 
 
 def _parse(name: str) -> dict[str, Any]:

@@ -81,7 +81,11 @@ def test_export_stix(case, tmp_path):
 def test_stage_commands_go_on_from_the_case(case):
     done = greyzone("impact", case, "--as-of", "2024-03-15", "--doctrine", "additive")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["as_of"] == "2024-03-15"
+    assert json.loads(done.stderr.splitlines()[-1])["as_of"] == "2024-03-15"
+    lines = done.stdout.splitlines()
+    assert lines
+    assert all("2024-03-15: " in line and "doctrine additive 1 " in line for line in lines)
+    assert all("90 % interval" in line or "insufficient evidence" in line for line in lines)
 
 
 def test_doctor():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from greyzone.doctrine import bundled, load_doctrine
+import pytest
+from typer.testing import CliRunner
+
+from greyzone.cli.doctrine import doctrine_app
+from greyzone.doctrine import bundled, check_doctrine, differences, load_doctrine
 from greyzone.errors import DoctrineError
 
 NUMBER = "{value: 1, range: [0, 2], status: judgement, source: 'because we say so'}"
@@ -93,3 +97,74 @@ def test_unknown_names_are_refused():
             ask()
     with pytest.raises(DoctrineError, match="no doctrine 'nonsense'"):
         load_doctrine("nonsense")
+
+
+def own_number(name, value, span="[-10, 10]"):
+    section, leaf = name.split(".")
+    number = f"{{value: {value}, range: {span}, status: judgement, source: 'because we say so'}}"
+    return f"id: own\nversion: 1\ntitle: t\nextends: default\nnumbers: {{{section}: {{{leaf}: {number}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (own_number("dose.gama", 1), "unknown name dose.gama; expected dose.gamma?"),
+        (own_number("sector_weights.critical", -1), "sector_weights.critical = -1; expected 1 to 5"),
+        (own_number("dose.q", 0.5), "dose.q = 0.5"),
+        (own_number("dose.gamma", ".nan"), "dose.gamma"),
+        (own_number("dose.gamma", ".inf", "[0, .inf]"), "dose.gamma = inf"),
+        (own_number("dose.gamma", 1) + "number: 3\n", "'number'"),
+        (own_number("dose.gamma", 1).replace("version: 1", "version: one"), "'version'"),
+        (own_number("dose.gamma", 1) + "words: {dezision: yes we can}\n", "unknown name words.dezision; expected words.decision?"),
+        (own_number("dose.gamma", 1) + "words: {decision: {a: b}}\n", "words.decision"),
+    ],
+)
+def test_ones_own_faults_are_one_clear_line(tmp_path, text, said):
+    with pytest.raises(DoctrineError) as caught:
+        load_doctrine(written(tmp_path, text))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_severity_scale_of_ones_own_may_be_added(tmp_path):
+    number = "{value: 2, range: [0, 5], status: judgement, source: 'because we say so'}"
+    path = written(tmp_path, f"id: own\nversion: 1\ntitle: t\nextends: default\nnumbers: {{crosswalk: {{ours: {{high: {number}}}}}}}\n")
+    doctrine, remarks = check_doctrine(path)
+    assert doctrine["crosswalk.ours.high"] == 2
+    assert "1 numbers or words differ" in remarks[-1]
+    assert [name for name, _, _ in differences(load_doctrine(), doctrine)] == ["crosswalk.ours.high"]
+
+
+def test_check_wants_all_of_the_default(tmp_path):
+    with pytest.raises(DoctrineError, match=r"lacks .* extends: default"):
+        check_doctrine(written(tmp_path, f"id: own\nversion: 1\ntitle: t\nnumbers: {{a: {{b: {NUMBER}}}}}\n"))
+    for name in bundled():
+        assert check_doctrine(name)[0].id == name
+
+
+def test_differences_name_both_sides():
+    found = {name: (one, other) for name, one, other in differences(load_doctrine(), load_doctrine("additive"))}
+    assert set(found) == {"dose.q", "dose.gamma"}
+    assert [side.value for side in found["dose.gamma"]] == [0.5, 0]
+    assert differences(load_doctrine(), load_doctrine()) == []
+
+
+def test_commands_show_compare_and_check(tmp_path):
+    own = written(tmp_path, own_number("dose.gamma", 0.25))
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(own_number("dose.gama", 1))
+    run = CliRunner().invoke
+    shown = run(doctrine_app, ["show", "additive", "--under", "dose.", "--json"])
+    assert {json.loads(line)["number"] for line in shown.stdout.splitlines()} >= {"dose.q", "dose.gamma"}
+    compared = run(doctrine_app, ["diff", "default", str(own), "--json"])
+    assert [json.loads(line)["number"] for line in compared.stdout.splitlines()] == ["dose.gamma"]
+    checked = run(doctrine_app, ["check", str(own)])
+    assert checked.exit_code == 0
+    assert load_doctrine(own).hash in checked.stdout
+    assert isinstance(run(doctrine_app, ["check", str(bad)]).exception, DoctrineError)
+    panel = tmp_path / "panel.csv"
+    rows = [f"r{r},{a},{b},{b}" for r in range(6) for a, b in ((1, 2), (2, 3), (1, 3), (3, 5), (2, 5))]
+    panel.write_text("\n".join(["rater,a,b,worse", *rows]))
+    elicited = run(doctrine_app, ["elicit", str(panel), "--out", str(tmp_path / "e.yaml")])
+    assert elicited.exit_code == 0, elicited.output
+    assert load_doctrine(tmp_path / "e.yaml").number("levels.base").status == "elicited"

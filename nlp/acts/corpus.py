@@ -45,7 +45,7 @@ def do_collect(work: Work) -> dict[str, object]:
 
     merged = clean.merge_documents(chain(_archive(work), map_batches(_clean, batches(), workers=work.workers)))
     documents = merged.documents
-    if documents.num_rows == 0:
+    if documents.num_rows == 0 and settings.documents:
         reasons = counts(merged.rejects, "reason")
         raise InputError(f"no usable document in {', '.join(settings.documents)} ({reasons or 'no rows'})", "at least one row with text")
     for name, rows in (("documents", documents), ("sources", merged.sources), ("rejects", merged.rejects)):

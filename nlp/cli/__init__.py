@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 
 from greyzone._version import __version__
-from greyzone.cli import coordination, exports, journey, look
+from greyzone.cli import coordination, exports, journey, look, scores
 from greyzone.cli import review as reviewing
+from greyzone.cli.doctrine import doctrine_app
 from greyzone.cli.evaluate import eval_app
 from greyzone.cli.printing import note, say
 from greyzone.cli.train import train_app
@@ -31,7 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "coordinate": coordination.coordinate,
     "incidents": journey.read_incidents,
     "link": journey.link,
-    "impact": journey.impact,
+    "impact": scores.impact,
     "campaigns": journey.campaigns,
     "report": journey.report,
     "review": reviewing.review,
@@ -40,7 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": look.doctor,
     "synth": look.synth,
 }
-"""Commands that stand alone, in the order of ``--help``; `export`, `eval` and `train` are groups."""
+"""Commands that stand alone, in the order of ``--help``; `export`, `doctrine`, `eval` and `train` are groups."""
 
 app = typer.Typer(
     name="greyzone",
@@ -53,6 +54,7 @@ app = typer.Typer(
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(exports.export_app, name="export")
+app.add_typer(doctrine_app, name="doctrine")
 app.add_typer(eval_app, name="eval")
 app.add_typer(train_app, name="train")
 
