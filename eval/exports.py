@@ -37,7 +37,7 @@ from greyzone.stix import bundle_rows, read_tables, to_bundle, write_bundle
 START = datetime(2023, 1, 1, tzinfo=UTC)
 STATES = ("EE", "LV", "PL", "DE", "FI")
 
-OBJECTS_A_UNIT = 62
+OBJECTS_A_UNIT = 60
 """Objects that a unit of the invented case becomes: 6 incidents, 4 narratives, 6 links, 12 cited documents and what hangs on them."""
 
 SMALL = 1000
@@ -104,7 +104,7 @@ def measure(tables: Mapping[str, pa.Table], file: Path, *, doctrine: Doctrine) -
     tracemalloc.start()
     most = 0
 
-    class Watched(io.TextIOBase):
+    class Watched(io.StringIO):
         def write(self, text: str) -> int:
             nonlocal most
             most = max(most, pa.total_allocated_bytes())

@@ -108,12 +108,15 @@ def to_markdown(product: Product) -> str:
     parts = [[banner, "", f"# {plain(campaign['title'] or campaign['campaign_id'])}", ""], _head(campaign, profile)]
     parts += [part for part in _judgements(product) if part]
     parts += [
+        _section("Made of", _table(("what", "id", "probability"), _members(profile))),
         _section("Timeline", _table(("time", "known to the", "what", "sources"), _timeline(product))),
+        _section("Phase", _phase(product)),
         _section("Evidence", [f"- {_cited(item, product)}" for item in campaign["statements"] or ()]),
         _section("Competing hypotheses", _hypotheses(product)),
         _section("Factors", _factors(product)),
-        _section("Techniques", _table(("framework", "id", "name", "seen in", "trigger", "sources"), _techniques(product))),
+        _section("Techniques", _table(("framework", "id", "name", "seen in", "trigger", "stages", "sources"), _techniques(product))),
         _section("Alternative explanations", [f"- {_cited(item, product)}" for item in campaign["alternatives"] or ()]),
+        _section("Links that lead out of it", _table(("link", "incident", "narrative", "p"), _bridges(profile))),
         _section("Gaps", [f"- {plain(gap)}" for gap in campaign["gaps"] or ()]),
         _section("Cumulative impact", [line for row in content["scores"] for line in _score(row)]),
         _section("Sources", _table(("no.", "id", "what", "date", "address"), _source_rows(content["sources"]))),
@@ -159,7 +162,9 @@ def _items(campaign: Row, profile: Row) -> Iterator[Row]:
     yield from (item for item in profile.get("key_judgements") or () if isinstance(item, Mapping))
     yield from profile.get("timeline") or ()
     yield from campaign["statements"] or ()
+    yield from (profile.get("phase") or {}).get("rests_on") or ()
     yield from (profile.get("hypotheses") or {}).get("evidence") or ()
+    yield from (profile.get("hypotheses") or {}).get("reading") or ()
     for factor in profile.get("indicators") or ():
         for side in ("for", "against", "unknown"):
             yield from factor.get(side) or ()
@@ -209,18 +214,18 @@ def _head(campaign: Row, profile: Row) -> list[str]:
     window = " to ".join(str(campaign[name] or "unknown")[:10] for name in ("window_lo", "window_hi"))
     attribution = profile.get("attribution")
     shown = attribution if isinstance(attribution, Mapping) else {}
-    set_by = f" ({shown['note']})" if shown.get("note") else ""
+    set_by = f" ({plain(shown['note'])})" if shown.get("note") else ""
     lines = [
         f"- Campaign: {code(campaign['campaign_id'])}",
         f"- Target states: {states}",
         f"- Window: {window}",
         f"- Confidence in the whole profile: {plain(campaign['confidence'] or 'not told')}",
-        f"- Attribution: {plain(shown.get('value') or 'unknown')}{plain(set_by)}",
+        f"- Attribution: {plain(shown.get('value') or 'unknown')}{set_by}",
         f"- Made of: {', '.join(counted(len(campaign[name + 's'] or ()), name) for name in ('incident', 'narrative', 'group', 'link'))}",
     ]
-    if (phase := _phase(profile.get("phase"))) is not None:
-        lines.append(f"- Phase: {phase}")
-    scale = (profile.get("words") or {}).get("scale") or "ICD 203"
+    words = profile.get("words") or {}
+    scale = ", ".join(str(words[name]) for name in ("scale", "status") if words.get(name)) or "ICD 203"
+    lines += [f"- Profiled under: {plain(profile['doctrine'])}"] if profile.get("doctrine") else []
     lines += [
         f"- Words of likelihood: {plain(scale)}; S1, S2, … are the sources at the end",
         "",
@@ -230,17 +235,22 @@ def _head(campaign: Row, profile: Row) -> list[str]:
     return lines
 
 
-def _phase(phase: object) -> str | None:
-    """Probabilities of the phases; nested ones (DISARM, ATT&CK) by name."""
+def _phase(product: Product) -> list[str]:
+    """Probabilities of the stages by framework, and what they rest on."""
+    phase = product.content["profile"].get("phase")
     if not isinstance(phase, Mapping):
-        return None
-    told = []
-    for name in ("probabilities", "disarm", "attack"):
-        found = phase.get(name)
-        if isinstance(found, Mapping) and found and all(isinstance(p, int | float) for p in found.values()):
-            shares = ", ".join(f"{plain(key)} {p:.2f}" for key, p in found.items())
-            told.append(shares if name == "probabilities" else f"{ {'disarm': 'DISARM', 'attack': 'ATT&amp;CK'}[name] }: {shares}")
-    return "; ".join(told) or None
+        return []
+    titles = {"disarm": "DISARM phase", "attack": "ATT&CK tactic", "probabilities": "By the lag of narratives alone"}
+    rows = [
+        [plain(title), plain(stage), f"{p:.2f}"]
+        for name, title in titles.items()
+        if isinstance(phase.get(name), Mapping)
+        for stage, p in phase[name].items()
+    ]
+    lines = _table(("", "stage", "probability"), rows)
+    lines += ["", f"Basis: {plain(phase['basis'])}."] if phase.get("basis") else []
+    pieces = [f"- {_cited(piece, product)}" for piece in phase.get("rests_on") or ()]
+    return [*lines, *(["", *pieces] if pieces else [])]
 
 
 def _judgements(product: Product) -> list[list[str]]:
@@ -271,6 +281,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
+def _members(profile: Row) -> list[list[str]]:
+    """List what belongs to the campaign, each with the probability that it does."""
+    return [
+        [plain(item["kind"]), code(item["id"]), "not told" if item.get("probability") is None else f"{item['probability']:.2f}"]
+        for item in profile.get("members") or ()
+    ]
+
+
 def _timeline(product: Product) -> list[list[str]]:
     return [
         [
@@ -286,31 +304,45 @@ def _timeline(product: Product) -> list[list[str]]:
 def _hypotheses(product: Product) -> list[str]:
     told = product.content["profile"].get("hypotheses") or {}
     listed = told.get("hypotheses") or ()
-    rows = [
-        [plain(item["name"]), "not given" if item.get("p") is None else f"{item['p']:.2f}", plain(item.get("basis") or "")]
-        for item in listed
-    ]
-    lines = _table(("hypothesis", "probability by sources", "basis"), rows)
+    rows = [[plain(item["name"]), _by_sources(item), _against(item), plain(item.get("basis") or "")] for item in listed]
+    lines = _table(("hypothesis", "probability by sources", "inconsistent evidence", "basis"), rows)
     names = [item["name"] for item in listed]
     matrix = [
         [
             plain(item["text"]),
             *(plain((item.get("ratings") or {}).get(name, "not applicable")) for name in names),
+            "not told" if item.get("weight") is None else f"{item['weight']:.2f}",
             f"{item['diagnosticity']:.2f}",
             references(item.get("documents"), product.number),
         ]
         for item in told.get("evidence") or ()
     ]
-    shown = _table(("evidence", *map(plain, names), "diagnosticity", "sources"), matrix)
-    return [*lines, *(["", "Each piece of evidence under each hypothesis (ACH):", "", *shown] if shown else [])]
+    shown = _table(("evidence", *map(plain, names), "weight", "diagnosticity", "sources"), matrix)
+    reading = [f"- {_cited(item, product)}" for item in told.get("reading") or ()]
+    lines += ["", "Each piece of evidence under each hypothesis (ACH):", "", *shown] if shown else []
+    return [*lines, *(["", *reading] if reading else [])]
+
+
+def _by_sources(hypothesis: Row) -> str:
+    p, low, high = (hypothesis.get(name) for name in ("p", "p_lo", "p_hi"))
+    if p is None:
+        return "not given"
+    return f"{p:.2f}" if low is None or high is None else f"{p:.2f} (over incidents {low:.2f}–{high:.2f})"
+
+
+def _against(hypothesis: Row) -> str:
+    """Count and weight of the evidence that is inconsistent with a hypothesis."""
+    count, weight = hypothesis.get("inconsistent"), hypothesis.get("inconsistency")
+    return "not told" if count is None or weight is None else f"{count} (weight {weight:.2f})"
 
 
 def _factors(product: Product) -> list[str]:
     rows = []
     for factor in product.content["profile"].get("indicators") or ():
         cells = ["<br>".join(_cited(item, product) for item in factor.get(side) or ()) for side in ("for", "against", "unknown")]
-        rows.append([plain(factor["factor"]), *cells])
-    lines = _table(("factor", "evidence for", "evidence against", "unknown"), rows)
+        origin = ", ".join(str(factor[name]) for name in ("source", "status") if factor.get(name))
+        rows.append([plain(factor["factor"]), *cells, plain(origin)])
+    lines = _table(("factor", "evidence for", "evidence against", "unknown", "where the factor is from"), rows)
     return [*lines, "", "There is no total: the factors are for human case-by-case assessment."] if lines else []
 
 
@@ -321,11 +353,21 @@ def _techniques(product: Product) -> list[list[str]]:
             plain(item["id"]),
             plain(item["name"]),
             plain(item["subject"]),
-            plain(f"{item['trigger']} {quoted(item['quote'])}" if item.get("quote") else item["trigger"]),
+            plain(f"{item['trigger']}; {item['quote']}" if item.get("quote") else item["trigger"]),
+            plain(", ".join(item.get("stages") or ())),
             references(item.get("documents"), product.number),
         ]
         for item in product.content["profile"].get("techniques") or ()
     ]
+
+
+def _bridges(profile: Row) -> list[list[str]]:
+    """Links between this campaign and what is not in it."""
+    rows = []
+    for item in profile.get("bridges") or ():
+        low, high = (item["p"] if item.get(name) is None else item[name] for name in ("p_lo", "p_hi"))
+        rows.append([*(code(item[name]) for name in ("link_id", "incident_id", "narrative_id")), f"{item['p']:.2f} ({low:.2f}–{high:.2f})"])
+    return rows
 
 
 def _score(row: Row) -> list[str]:

@@ -15,6 +15,7 @@ from importlib import resources
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from greyzone import records
 from greyzone.handles import hide, hider
 from greyzone.records import TABLES
 from greyzone.words import pseudonym
@@ -72,15 +73,9 @@ def meanings() -> dict[str, str]:
     for file in sorted(resources.files("greyzone.records").iterdir(), key=lambda item: item.name):
         if file.name.endswith(".py"):
             said |= _below_names(file.read_text("utf-8"))
-    names = {schema_name(schema, said): table for table, schema in TABLES.items()}
-    return {table: said[name] for name, table in names.items() if name} | {"incident_rejects": said.get("REJECTS", "")}
-
-
-def schema_name(schema: pa.Schema, known: Mapping[str, str]) -> str:
-    """Return the name in `greyzone.records` of a schema, "" if it has none with a text."""
-    from greyzone import records
-
-    return next((name for name in known if getattr(records, name, None) is schema), "")
+    return {
+        name: next((text for word, text in said.items() if getattr(records, word, None) is schema), "") for name, schema in TABLES.items()
+    }
 
 
 def _below_names(source: str) -> dict[str, str]:

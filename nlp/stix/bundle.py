@@ -219,7 +219,8 @@ def _opinions(make: Maker, decisions: pa.Table, exported: set[str]) -> Iterator[
 
 def _scores(make: Maker, impact: pa.Table) -> Iterator[Object]:
     """Yield a note a target state: the last score vector in words, all of them as rows."""
-    state, rows = None, []
+    state: str | None = None
+    rows: list[Row] = []
     for row in rows_of(impact, "target_state", "date", handles=True):
         if rows and row["target_state"] != state:
             yield _score(make, rows)

@@ -114,7 +114,7 @@ class CampaignObjects:
                 yield pattern
             seen.setdefault(pattern["id"], []).append(technique)
         for pattern_id, tags in sorted(seen.items()):
-            triggers = [f"{tag['subject']}: {tag['trigger']}" for tag in tags]
+            triggers = [f"{tag['subject']}: {tag['trigger']}; {tag.get('quote') or 'no words quoted'}" for tag in tags]
             yield self.make.relationship(
                 "uses", campaign["id"], pattern_id, tlp=tlp, since=row["window_lo"], description="; ".join(triggers)
             )
@@ -144,8 +144,9 @@ class CampaignObjects:
                         "intrusion-set", name.strip("“”"), tlp=tlp, name=name.strip("“”"), description=text, labels=["hypothesis"]
                     )
                 refs.append(self.actors[name])
-            p = "not given" if hypothesis.get("p") is None else f"{hypothesis['p']:.2f}"
-            lines = [f"Hypothesis {name}: probability {p}; {hypothesis.get('basis') or 'no basis told'}."]
+            lines = [f"Hypothesis {name}: probability {_by_sources(hypothesis)}; {hypothesis.get('basis') or 'no basis told'}."]
+            if hypothesis.get("inconsistent") is not None:
+                lines.append(f"Inconsistent with it: {hypothesis['inconsistent']} pieces of weight {hypothesis['inconsistency']:.2f}.")
             lines += [
                 f"{evidence['ratings'][name]}: {evidence['text']} (diagnosticity {evidence['diagnosticity']:.2f}; "
                 f"{', '.join(evidence['documents']) or 'no document'})"
@@ -167,10 +168,14 @@ class CampaignObjects:
 
     def _notes(self, row: Row, campaign: Object, profile: Row, tlp: str) -> Iterator[Object]:
         identifier, refs = row["campaign_id"], [campaign["id"]]
-        confidence = {"confidence": CONFIDENCE.get(row["confidence"] or ""), "record": {"confidence_scale": WORDS_SCALE}}
+        confidence: dict[str, Any] = {"confidence": CONFIDENCE.get(row["confidence"] or ""), "record": {"confidence_scale": WORDS_SCALE}}
         judgements = [_sentence(item) for item in profile.get("key_judgements") or ()]
         if judgements:
             yield self.make.note("judgements", identifier, abstract="Key judgements", lines=judgements, refs=refs, tlp=tlp, **confidence)
+        if reading := [_sentence(item) for item in (profile.get("hypotheses") or {}).get("reading") or ()]:
+            yield self.make.note("reading", identifier, abstract="How the hypotheses read", lines=reading, refs=refs, tlp=tlp)
+        if phases := _stages(profile.get("phase")):
+            yield self.make.note("phase", identifier, abstract="Stages by probability", lines=phases, refs=refs, tlp=tlp)
         lines = [f"Confidence: {row['confidence'] or 'not told'}.", *(_sentence(item) for item in row["alternatives"] or ())]
         lines.append(f"This profile is {profile.get('decision') or 'a hypothesis'}.")
         yield self.make.note("caveats", identifier, abstract="Caveats", lines=lines, refs=refs, tlp=tlp, **confidence)
@@ -225,6 +230,17 @@ def attribution_of(attribution: object) -> tuple[str, str, str, str] | None:
 _ATTRIBUTION = (("value", "actor"), ("who",), ("day",), ("basis", "note"))
 
 
+def _stages(phase: object) -> list[str]:
+    """Lines of the probabilities of stages, by framework."""
+    found = phase if isinstance(phase, Mapping) else {}
+    titles = {"disarm": "DISARM phase", "attack": "ATT&CK tactic", "probabilities": "by the lag of narratives alone"}
+    return [
+        f"{title}: {', '.join(f'{stage} {p:.2f}' for stage, p in found[name].items())}."
+        for name, title in titles.items()
+        if isinstance(found.get(name), Mapping)
+    ]
+
+
 def _pattern(make: Maker, technique: Row) -> Object:
     framework = str(technique["framework"]).casefold().replace("att&ck", "attack").replace("mitre", "attack")
     identifier = str(technique["id"])
@@ -234,6 +250,13 @@ def _pattern(make: Maker, technique: Row) -> Object:
         reference["url"] = address.format(id=identifier, path=identifier.replace(".", "/"))
     name = str(technique["name"]).strip("“”")
     return make("attack-pattern", source, identifier, name=name or identifier, external_references=[reference])
+
+
+def _by_sources(hypothesis: Row) -> str:
+    p, low, high = (hypothesis.get(name) for name in ("p", "p_lo", "p_hi"))
+    if p is None:
+        return "not given"
+    return f"{p:.2f}" if low is None or high is None else f"{p:.2f} (over incidents {low:.2f}-{high:.2f})"
 
 
 def _documents(tags: Sequence[Row]) -> list[str]:

@@ -18,7 +18,7 @@ from greyzone.words import quoted
 
 Row = Mapping[str, Any]
 
-NOBODY = frozenset({"", "unknown", "not available"})
+NOBODY = frozenset({"", "unknown", "not available", "unknown - not attributed"})
 """Folded names that name nobody."""
 
 Named = dict[str, list[tuple[str, float, str]]]
@@ -63,7 +63,7 @@ def note_actors(row: Row, named: Named) -> None:
     """Enter who is named for an incident into `named`."""
     for actor in row["actors"] or ():
         name = actor["name"]
-        if name and name.casefold() not in NOBODY:
+        if name and name.casefold().strip() not in NOBODY:
             named.setdefault(name, []).append((row["incident_id"], actor["probability"] or 0.0, actor["said_by"] or "an unnamed source"))
 
 

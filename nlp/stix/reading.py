@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 
 from greyzone.errors import InputError
+from greyzone.handles import Row
 from greyzone.records import check
 from greyzone.stix.bundle import SCHEMAS
 from greyzone.stix.objects import RECORD
-from greyzone.stix.rows import AT_ONCE, Row, decode
+from greyzone.stix.rows import AT_ONCE, decode
 
 HELD = ("campaigns", "groups", "impact", "incidents", "links", "narratives", "reports")
 """Tables whose rows a bundle holds."""
