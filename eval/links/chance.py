@@ -159,10 +159,11 @@ def _rivals(series: Vector, days: Rows, rng: np.random.Generator) -> tuple[float
     z = (after - before) / np.sqrt(after + before) if after + before > 0 else 0.0
     shuffled = [_statistic(rng.permutation(series), days)[0] for _ in range(RIVAL_DRAWS)]
     dated = [_statistic(series, rng.integers(0, length, len(days)))[0] for _ in range(RIVAL_DRAWS)]
-    return (
-        0.0 if z >= 1.6449 else 1.0,
-        *((1 + sum(value >= observed - 1e-12 for value in drawn)) / (1 + RIVAL_DRAWS) for drawn in (shuffled, dated)),
-    )
+
+    def p(drawn: list[float]) -> float:
+        return (1 + sum(value >= observed - 1e-12 for value in drawn)) / (1 + RIVAL_DRAWS)
+
+    return (0.0 if z >= 1.6449 else 1.0, p(shuffled), p(dated))
 
 
 def _statistic(series: Vector, days: Rows) -> tuple[float, float, float]:

@@ -27,7 +27,7 @@ from greyzone.doctrine import load_doctrine
 from greyzone.eval.encoders import aligned
 from greyzone.eval.links.corpora import WHOLE, Held, Stories, of_case, read_incidents, tweets
 from greyzone.link import link
-from greyzone.records import TIME
+from greyzone.records import LLRS, TIME
 
 SHARE, LEAST = 0.3, 5
 BEFORE, AFTER = timedelta(days=3), timedelta(days=14)
@@ -337,10 +337,14 @@ def _told(
         named[event[best["incident_id"]]] if best else "",
         best["p"] if best else 0.0,
         rank,
-        *(hit[key] if hit else None for key in ("p", "p_lo", "p_hi", "q", "placebo_precision")),
-        hit["type"] if hit else "",
-        tuple(shown[key] for key in shown if key.startswith("llr_")) if shown else (),
-        tuple(shown["shared_entities"]) if shown else (),
+        p=hit["p"] if hit else None,
+        p_lo=hit["p_lo"] if hit else None,
+        p_hi=hit["p_hi"] if hit else None,
+        q=hit["q"] if hit else None,
+        placebo=hit["placebo_precision"] if hit else None,
+        kind=hit["type"] if hit else "",
+        llrs=tuple(shown[f"llr_{name}"] for name in LLRS) if shown else (),
+        shared=tuple(shown["shared_entities"]) if shown else (),
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,7 @@ EVERYTHING = LinkModel(Fit((1.0,) * len(LLRS), 1e3, Beta(1.0, 1.0, 0.0)), (), {}
 """Lists every candidate."""
 
 Pair = tuple[str, str]
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def judge_world(world: World, model: LinkModel, doctrine: Doctrine, *, setting: 
     )
 
 
-def _types_of(world: World, row: Mapping[str, object]) -> str:
+def _types_of(world: World, row: Row) -> str:
     true = world.truth.get((str(row["incident_id"]), str(row["narrative_id"])), "none")
     return f"{true}/{row['type']}"
 
@@ -149,7 +151,7 @@ def _masks() -> list[tuple[str, Doubles]]:
     return [("", np.ones(len(LLRS))), *named, *((f"-{name}", 1.0 - one[at]) for at, name in enumerate(LLRS))]
 
 
-def _listed(world: World, doctrine: Doctrine, model: LinkModel | None) -> tuple[list[dict[str, object]], Mapping[str, object]]:
+def _listed(world: World, doctrine: Doctrine, model: LinkModel | None) -> tuple[list[Row], Row]:
     result = link(
         world.incidents,
         world.narratives,
@@ -168,23 +170,23 @@ def _evidence(world: World, doctrine: Doctrine) -> tuple[list[Pair], Doubles]:
     """Return all candidate pairs and their (n, kinds) log-likelihood ratios, nan where there is no data."""
     rows, _ = _listed(world, doctrine, EVERYTHING)
     features = [[row[f"llr_{name}"] for name in LLRS] for row in rows]
-    return [(row["incident_id"], row["narrative_id"]) for row in rows], np.array(features, dtype=np.float64).reshape(len(rows), len(LLRS))  # type: ignore[misc]
+    return [(row["incident_id"], row["narrative_id"]) for row in rows], np.array(features, dtype=np.float64).reshape(len(rows), len(LLRS))
 
 
 def _fitted(worlds: Sequence[World], doctrine: Doctrine) -> LinkModel:
     rows: list[tuple[str, tuple[float, ...], bool]] = []
     for number, world in enumerate(worlds):
         for row in _listed(world, doctrine, None)[0]:
-            values = tuple(float("nan") if row[f"llr_{name}"] is None else float(row[f"llr_{name}"]) for name in LLRS)  # type: ignore[arg-type]
+            values = tuple(float("nan") if row[f"llr_{name}"] is None else float(row[f"llr_{name}"]) for name in LLRS)
             rows.append((f"{number}-{row['narrative_id']}", values, (row["incident_id"], row["narrative_id"]) in world.truth))
     return train(LabelledLinks.of(rows, {}, ("invented worlds",)), replicates=0)
 
 
-def _cuts(listed: Sequence[Mapping[str, object]], truth: Flags, doctrine: Doctrine) -> dict[str, Cut]:
+def _cuts(listed: Sequence[Row], truth: Flags, doctrine: Doctrine) -> dict[str, Cut]:
     level = doctrine["link.fdr"]
     chosen = {
-        f"q <= {level:.2f}": [row["q"] is not None and row["q"] <= level for row in listed],  # type: ignore[operator]
-        f"p >= {LIKELY}": [row["p"] >= LIKELY for row in listed],  # type: ignore[operator]
+        f"q <= {level:.2f}": [row["q"] is not None and row["q"] <= level for row in listed],
+        f"p >= {LIKELY}": [row["p"] >= LIKELY for row in listed],
         "all listed": [True] * len(listed),
     }
     found = {}
@@ -192,7 +194,7 @@ def _cuts(listed: Sequence[Mapping[str, object]], truth: Flags, doctrine: Doctri
         rows = np.flatnonzero(np.array(marks, dtype=bool))
         # The list is sorted by log-odds: the estimate of the last row is that of the list down to it.
         estimate = listed[int(rows[-1])]["placebo_precision"] if len(rows) else None
-        found[name] = Cut(len(rows), int(truth[rows].sum()), None if estimate is None else float(estimate))  # type: ignore[arg-type]
+        found[name] = Cut(len(rows), int(truth[rows].sum()), None if estimate is None else float(estimate))
     return found
 
 
