@@ -188,9 +188,8 @@ def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOp
     told: Any = Case(case).notes()["link"]
     shown = told["context"]["displayed"]
     precision = "unknown" if shown["placebo_precision"] is None else f"{shown['placebo_precision']:.2f}"
-    note(
-        f"{told['links']} links at the prior or above; {shown['links']} to display at q <= {shown['q']:g}, placebo precision there {precision}"
-    )
+    listed = f"{shown['links']} to display at q <= {shown['q']:g}, placebo precision there {precision}"
+    note(f"{told['links']} links at the prior or above; {listed}")
 
 
 def campaigns(

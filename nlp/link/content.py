@@ -8,6 +8,14 @@ Names. With m = P(a linked narrative speaks of the entity) and u = P(an unlinked
 u carries the inverse document frequency: what everyone talks of is worth nothing; s asks that the narrative speaks of e more than
 others do, and not in passing. An incident whose names occur in the corpus, but not in the narrative, gives log((1 - m) / (1 - u))
 once. Artefacts are the same with their own m, without s, and with u measured alone. Evidence of one kind is summed and clipped.
+u is at least the share of other narratives that speak of e (each counted inside / (inside + h)): what many stories name is no incident's.
+
+Subject. A story that answers an incident mostly speaks of attacks, leaks or failures; most stories do not. With d its share of documents
+that do, q = d / (d + h'), m' = P(a linked narrative does) and u' = the mean of q over narratives,
+
+    log[q m' / u' + (1 - q) (1 - m') / (1 - u')],      0 where u' >= m' (a corpus of nothing else tells nothing apart).
+
+It is part of the evidence of meaning, and depends on the narrative alone.
 
 Place and sector. Bayes factors of the doctrine: for a target state that the narrative names most, names, or does not name while it
 names others; for a sector of the incident that the narrative speaks of (in `sector_share` of its documents, and `sector_lift` times as
@@ -30,7 +38,7 @@ from scipy import sparse
 from greyzone.doctrine import Doctrine
 from greyzone.entities import ARTEFACTS, Gazetteer
 from greyzone.link.corpus import Contents, Corpus
-from greyzone.link.sectors import SECTORS, sectors_of_code
+from greyzone.link.sectors import SECTORS, SUBJECT, TOPICS, sectors_of_code
 
 Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -78,7 +86,7 @@ class Content:
     entity: Shared
     geo_sector: Areas
     artefact: Shared
-    entities: int
+    subject: Matrix
 
     def block(self, block: slice, incidents: Rows) -> dict[str, Matrix]:
         """Return the evidence of a block of narratives and some incidents by kind, each (block, n)."""
@@ -98,14 +106,15 @@ def content_of(
         shape=(incidents.num_rows, len(gazetteer.entities)),
     )
     kinds = tuple(entity.kind for entity in gazetteer.entities)
-    spoken = naming(texts, contents.sectors[:, 0], contents.sectors[:, 1], len(SECTORS))
+    spoken = naming(texts, contents.topics[:, 0], contents.topics[:, 1], len(TOPICS))
+    legible = np.bincount(corpus.owner[corpus.legible & (corpus.owner >= 0)], minlength=narratives.num_rows) > sizes[:-1] / 2
     places, place = place_factors(incidents, narratives, doctrine)
     sectors, sector = sector_factors(incidents["sectors"].to_pylist(), spoken, sizes, doctrine)
     return Content(
         entity_evidence(own, counts, sizes, kinds, doctrine),
         Areas(places, place, sectors, sector, doctrine["link.clip"]),
         artefact_evidence(own, counts, sizes, kinds, doctrine),
-        len(gazetteer.entities),
+        subject_evidence(spoken[:-1, [TOPICS.index(SUBJECT)]].toarray()[:, 0], sizes[:-1], legible, doctrine),
     )
 
 
@@ -140,12 +149,37 @@ def entity_evidence(own: sparse.csr_array, counts: sparse.csr_array, sizes: Matr
     names = np.array([kind not in ARTEFACTS for kind in kinds], dtype=bool)
     row, column, inside, outside = _shares(counts, sizes)
     strength = np.maximum(1.0 - outside / inside, 0.0) * inside / (inside + h)
-    worth = np.maximum(np.log(m / np.maximum(floor[column], outside)), 0.0) if len(column) else np.zeros(0)
+    others = np.bincount(column, weights=inside / (inside + h), minlength=len(kinds))[column] - inside / (inside + h)
+    spread = others / max(len(sizes) - 2, 1)
+    worth = np.maximum(np.log(m / np.maximum(np.maximum(floor[column], outside), spread)), 0.0) if len(column) else np.zeros(0)
     found = _summed(own, np.where(names[column], strength * worth, 0.0), row, column, len(sizes) - 1)
     seen = names & (np.asarray(counts.sum(axis=0)).ravel() > 0)
     present = np.asarray((own[:, seen]).sum(axis=1)).ravel() > 0
     absent = np.log((1.0 - m) / (1.0 - doctrine["link.entity_u_name"]))
     return Shared(found, np.where(present, absent, np.nan), doctrine["link.clip"])
+
+
+def subject_evidence(speaking: Matrix, sizes: Matrix, legible: npt.NDArray[np.bool_], doctrine: Doctrine) -> Matrix:
+    """Return (narratives,) log-likelihood ratios of the subject; nan where a narrative is empty or its language is not legible.
+
+    Parameters
+    ----------
+    speaking, sizes
+        Documents of each narrative that speak of attacks, leaks or failures, and all of them.
+    legible
+        Whether most of them are in a language whose words are known.
+    doctrine
+        `link.subject_m` and `link.subject_half` are read.
+    """
+    m, half = doctrine["link.subject_m"], doctrine["link.subject_half"]
+    share = np.divide(speaking, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+    speaks = share / (share + half)
+    told = legible & (sizes > 0)
+    # Half a narrative of each sort is added, so that no share is 0 or 1.
+    usual = (speaks[told].sum() + 0.5) / (told.sum() + 1.0)
+    if usual >= m:
+        return np.where(told, 0.0, np.nan)
+    return np.where(told, np.log(speaks * m / usual + (1.0 - speaks) * (1.0 - m) / (1.0 - usual)), np.nan)
 
 
 def artefact_evidence(own: sparse.csr_array, counts: sparse.csr_array, sizes: Matrix, kinds: Sequence[str], doctrine: Doctrine) -> Shared:
@@ -206,14 +240,14 @@ def sector_factors(
     listed
         Sectors of the incidents as their sources name them.
     spoken, sizes
-        (narratives + 1, sectors) documents that name a sector, and documents, as in `entity_evidence`.
+        (narratives + 1, topics) documents that name a sector, and documents, as in `entity_evidence`.
     doctrine
         `link.sector_agree`, `sector_disagree`, `sector_share` and `sector_lift` are read.
     """
     sets = [frozenset().union(*map(sectors_of_code, codes or ())) for codes in listed]
     distinct = sorted({found for found in sets if found}, key=sorted)
     column = {found: at for at, found in enumerate(distinct)}
-    counts = spoken.toarray()
+    counts = spoken.toarray()[:, : len(SECTORS)]
     inside = np.divide(counts, sizes[:, None], out=np.zeros_like(counts), where=sizes[:, None] > 0)
     outside = (counts.sum(axis=0) - counts + 0.5) / (sizes.sum() - sizes[:, None] + 1.0)
     speaks = ((inside >= doctrine["link.sector_share"]) & (inside >= doctrine["link.sector_lift"] * outside))[:-1]

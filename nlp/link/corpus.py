@@ -2,7 +2,7 @@
 
 A text is read once, however many documents repeat it: texts are told apart in Arrow's memory, never as Python strings of the whole
 corpus, and read in batches on several processors. What is read: uses of names and artefacts (`greyzone.entities`), words of leaks
-(`kinds`) and of sectors (`sectors`).
+(`kinds`) and of sectors and attacks (`sectors`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from greyzone.entities.matching import NameRules, judge_uses, mentions_of
 from greyzone.entities.tokens import seen_words, tokens
 from greyzone.entities.uses import BATCH, Uses, read_uses
 from greyzone.link.kinds import speaks_of_leaks
-from greyzone.link.sectors import SECTORS, sectors_of
+from greyzone.link.sectors import LANGUAGES, TOPICS, topics_of
 from greyzone.text import normal_form
 
 Vector = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 MICROSECONDS = 86_400e6
-COLUMNS = ["doc_id", "title", "text", "urls", "hashtags", "published_at", "outlet", "account"]
+COLUMNS = ["doc_id", "title", "text", "urls", "hashtags", "published_at", "outlet", "account", "lang"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Corpus:
         (n,) int64 row of the narrative, -1 for none.
     media
         (n,) float64: 1 if an outlet published it, 0 if an account posted it, nan if neither is known.
+    legible
+        (n,) whether the words of topics are those of the document's language (`sectors.LANGUAGES`, or not told).
     text
         (n,) int64 row in `texts`.
     texts
@@ -61,6 +63,7 @@ class Corpus:
     days: Vector
     owner: Rows
     media: Vector
+    legible: npt.NDArray[np.bool_]
     text: Rows
     texts: pa.Array
 
@@ -72,7 +75,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the distinct texts hold: mentions, those speaking of leaks, (text, sector) pairs, and a digest of the normal form.
+    """What the distinct texts hold: mentions, those speaking of leaks, (text, topic) pairs, and a digest of the normal form.
 
     `matches` says what was left out.
     """
@@ -80,7 +83,7 @@ class Contents:
     mentions: Mentions
     matches: Matches
     leaks: npt.NDArray[np.bool_]
-    sectors: Rows
+    topics: Rows
     forms: Rows
 
 
@@ -112,6 +115,7 @@ def read_corpus(documents: pa.Table, members: pa.Table, narratives: pa.Table) ->
         days_of(documents["published_at"]),
         np.asarray(owner, dtype=np.int64),
         media,
+        np.asarray(pc.is_in(pc.fill_null(documents["lang"], "und"), value_set=pa.array([*LANGUAGES, "und"])), dtype=bool),
         np.asarray(coded.indices, dtype=np.int64),
         coded.dictionary,
     )
@@ -131,15 +135,15 @@ def read_contents(corpus: Corpus, gazetteer: Gazetteer, doctrine: Doctrine, *, w
     parts: list[Read] = []
     done = 0
     for part in map_batches(partial(_read, gazetteer, rules.near), _batches(corpus.texts), workers=workers):
-        for rows in (part.uses.names, part.uses.artefacts, part.sectors):
+        for rows in (part.uses.names, part.uses.artefacts, part.topics):
             rows[:, 0] += done
         done += len(part.leaks)
         parts.append(part)
     parts = parts or [_read(gazetteer, rules.near, [])]
     columns = (np.concatenate([getattr(part.uses, name) for part in parts]) for name in ("names", "artefacts", "words"))
     matches = judge_uses(Uses(*columns), gazetteer, rules, corpus.copies)
-    leaks, sectors, forms = (np.concatenate([getattr(part, name) for part in parts]) for name in ("leaks", "sectors", "forms"))
-    return Contents(mentions_of(matches), matches, leaks, sectors, forms)
+    leaks, topics, forms = (np.concatenate([getattr(part, name) for part in parts]) for name in ("leaks", "topics", "forms"))
+    return Contents(mentions_of(matches), matches, leaks, topics, forms)
 
 
 def days_of(times: pa.ChunkedArray) -> Vector:
@@ -160,7 +164,7 @@ class Read:
 
     uses: Uses
     leaks: npt.NDArray[np.bool_]
-    sectors: Rows
+    topics: Rows
     forms: Rows
 
 
@@ -169,8 +173,8 @@ def _read(gazetteer: Gazetteer, near: int, texts: list[str]) -> Read:
     named: list[tuple[int, int]] = []
     for row, text in enumerate(texts):
         words = seen_words(text)
-        found = sectors_of(tokens(text).folded if words is None else words)
-        named += [(row, SECTORS.index(sector)) for sector in sorted(found)]
+        found = topics_of(tokens(text).folded if words is None else words)
+        named += [(row, TOPICS.index(topic)) for topic in sorted(found)]
     forms = [
         int.from_bytes(blake2b(normal_form(text).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
         for text in texts

@@ -1,4 +1,6 @@
-"""Sectors as texts and incidents name them: a small table of words in ten languages, for telling whether a narrative is about one.
+"""Sectors as texts and incidents name them, and whether a text speaks of attacks, leaks or failures: small tables of words.
+
+They are for telling what a narrative is about, in twelve languages.
 
 Each entry is the beginning of a folded word (`greyzone.text.fold`: Cyrillic in Latin letters, no diacritics), so that cases and plurals
 are met; one ending in ``.`` is the whole word. The table is meant to be precise rather than complete: a narrative in which no word of it
@@ -53,8 +55,23 @@ _OF_INCIDENTS = {
     "sport": "sport olympic",
 }
 
+_SUBJECT = (
+    "hack cyber ciber kyber kiber khaker haker leak breach ddos malware ransomware phish wiper spyware trojan. botnet doxx doxed deface "
+    "outage. outages. blackout. blackouts. intrusion. gehackt geleakt datenleck hackerangriff piratage fuite. hacke filtraci filtrado "
+    "trapelat violazione wyciek wlaman zhakowan unik. uniku. napaden vzlom vzlam zlam zlaman vytik vytok vitik. vitoku utechk slivy. sliv. "
+    "slil. zlyv zliv. virus. virusy. vykradn kradizh vymagach shifroval dumped. exfiltrat vulnerabilit"
+)
+"""Beginnings of words for attacks on systems, leaks and failures of systems."""
+
+SUBJECT = "attack"
 SECTORS = tuple(_TABLE)
 """Sectors in the order of their columns."""
+
+TOPICS = (*SECTORS, SUBJECT)
+"""What `topics_of` may give: the sectors, and whether attacks, leaks or failures are spoken of."""
+
+LANGUAGES = ("be", "bg", "cs", "de", "en", "es", "fr", "it", "pl", "ru", "sk", "uk")
+"""Languages of the words; of a text in another one nothing is known."""
 
 _LENGTHS = (3, 14)
 
@@ -69,21 +86,22 @@ def _prefixes(table: dict[str, str]) -> dict[str, frozenset[str]]:
 
 _WORDS = _prefixes(_TABLE)
 _CODES = _prefixes(_OF_INCIDENTS)
+_TOPICS = _prefixes(_TABLE | {SUBJECT: _SUBJECT})
 
 
-def sectors_of(folded: list[str]) -> frozenset[str]:
-    """Return the sectors that folded words of a text name."""
-    return frozenset(sector for word in folded for sector in _of_word(word))
+def topics_of(folded: list[str]) -> frozenset[str]:
+    """Return the topics that folded words of a text name."""
+    return frozenset(topic for word in folded for topic in _topics_of(word))
 
 
 def sectors_of_code(code: str) -> frozenset[str]:
     """Return the sectors that a source's own category names ("critical infrastructure; energy": energy)."""
-    return frozenset().union(*(_look(fold(word), _CODES) | _of_word(fold(word)) for word in words(code)))
+    return frozenset().union(*(_look(fold(word), _CODES) | _look(fold(word), _WORDS) for word in words(code)))
 
 
 @lru_cache(maxsize=1 << 17)
-def _of_word(word: str) -> frozenset[str]:
-    return _look(word, _WORDS)
+def _topics_of(word: str) -> frozenset[str]:
+    return _look(word, _TOPICS)
 
 
 def _look(word: str, table: dict[str, frozenset[str]]) -> frozenset[str]:

@@ -151,7 +151,7 @@ def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Vector, 
     weights = bench.weights
     ratio, candidate = bench.courses.ratios(tables, block)
     evidence = bench.content.block(block, chunk)
-    evidence["semantic"] = semantic_evidence(bench.cosines, bench.null, block, chunk, candidate, bench.doctrine)
+    evidence["semantic"] = _meaning(bench, block, chunk, candidate)
     static = weights.static({name: evidence[name] for name in KINDS}).ravel()
     places = np.flatnonzero(candidate)
     ratio = ratio.ravel()[places]
@@ -168,6 +168,15 @@ def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Vector, 
         pairs += len(shifted)
         values.append(shifted[shifted >= weights.floor])
     return kept, len(places), np.concatenate(values), pairs
+
+
+def _meaning(bench: Bench, block: slice, chunk: Rows, candidate: npt.NDArray[np.bool_]) -> Vector:
+    """Return nearness and subject together, nan where neither is known."""
+    near = semantic_evidence(bench.cosines, bench.null, block, chunk, candidate, bench.doctrine)
+    subject = bench.content.subject[block][:, None]
+    clip = bench.doctrine["link.clip"]
+    total = np.clip(np.nan_to_num(near) + np.nan_to_num(subject), -clip, clip)
+    return np.where(np.isnan(near) & np.isnan(subject), np.nan, total)
 
 
 def _null_blocks(courses: Courses, pieces: Iterable[Piece], far: Rows) -> Iterator[tuple[slice, Rows, npt.NDArray[np.bool_]]]:
