@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 
 import numpy as np
@@ -122,32 +121,3 @@ def test_what_cannot_be_attributed_is_refused_in_one_line(change, match):
     with pytest.raises(InputError, match=match) as caught:
         said(said(empty(ATTRIBUTIONS)), **change)
     assert "\n" not in str(caught.value)
-
-
-def test_the_command_adds_a_row_that_the_stage_shows_and_never_writes(scenario_case, tmp_path):
-    import shutil
-
-    from typer.testing import CliRunner
-
-    from greyzone.case import Case
-    from greyzone.cli import app
-
-    folder = tmp_path / "case"
-    shutil.copytree(scenario_case.path, folder)
-    table_before = Case(folder).table("campaigns").to_pylist()
-    if not table_before:
-        pytest.skip("the tiny scenario has no campaign")
-    first = table_before[0]["campaign_id"]
-    given = ["campaigns", str(folder), "--attribute", f"{first}=Group 9", "--who", "A", "--basis", "b", "--day", "2024-06-01"]
-    done = CliRunner().invoke(app, given)
-    assert done.exit_code == 0, done.output
-    case = Case(folder)
-    written = (folder / "attributions.parquet").read_bytes()
-    rows = {row["campaign_id"]: row for row in case.table("campaigns").to_pylist()}
-    assert rows.keys() == {row["campaign_id"] for row in table_before}
-    profiles = {name: json.loads(row["profile"])["attribution"] for name, row in rows.items()}
-    assert profiles.pop(first)["value"] == "“Group 9”"
-    assert all(found == unattributed() for found in profiles.values())
-    assert any("not by greyzone" in item["text"] for item in rows[first]["statements"])
-    assert CliRunner().invoke(app, ["campaigns", str(folder), "--who", "A"]).exit_code != 0
-    assert (folder / "attributions.parquet").read_bytes() == written

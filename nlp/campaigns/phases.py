@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from greyzone.campaigns.evidence import Evidence, Item, lag_of, sourced
+from greyzone.records import PRECISIONS
 from greyzone.words import quoted
 
 PHASES = {"P01": "Plan", "P02": "Prepare", "P03": "Execute", "P04": "Assess"}
@@ -91,7 +92,8 @@ def timeline(evidence: Evidence) -> list[Item]:
     found = []
     for row in evidence.incidents:
         docs, name = evidence.of_incident(row), quoted(row["name"])
-        found.append(_moment(row["onset_lo"], row["onset_precision"] or UNKNOWN, "incident", f"{name} begins", docs))
+        precision = row["onset_precision"] if row["onset_precision"] in PRECISIONS else UNKNOWN
+        found.append(_moment(row["onset_lo"], precision, "incident", f"{name} begins", docs))
         found.append(_moment(row["disclosed_lo"], UNKNOWN, "incident", f"{name} becomes public", docs))
         found.append(_moment(row["end_lo"], UNKNOWN, "incident", f"{name} ends", docs))
     for row in evidence.narratives:

@@ -34,6 +34,7 @@ from greyzone.campaigns.sentences import alternatives, gaps, statements
 from greyzone.campaigns.tracking import keep_ids
 from greyzone.doctrine import Doctrine
 from greyzone.errors import GreyzoneError
+from greyzone.places import state_name
 from greyzone.records import (
     ATTRIBUTIONS,
     CAMPAIGNS,
@@ -336,7 +337,8 @@ def _row(name: str, material: _Material, evidence: Evidence, attribution: dict[s
 
 def _told(row: Row, part: float | None) -> dict[str, Any]:
     """Return the last score of a state, with the sum of the shares of the campaign's items in the central score."""
-    return {**row, "campaign_share": part}
+    code = row["target_state"]
+    return {**row, "target_state": quoted(code) if code and state_name(code) == code else code, "campaign_share": part}
 
 
 def _confidence(evidence: Evidence) -> str:
