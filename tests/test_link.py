@@ -360,7 +360,7 @@ def test_planted_link_comes_first_with_its_evidence():
     result = run(small_case(), coordinated={"nar-a": 0.5})
     first = result.links.to_pylist()[0]
     assert (first["incident_id"], first["narrative_id"]) == ("inc-Zarnovik", "nar-a")
-    assert first["p"] > 0.4
+    assert first["p"] > 0.8
     assert first["p_lo"] < first["p"] < first["p_hi"]
     assert first["type"] == "enabled-by"
     assert first["shared_entities"] == ["name:Zarnovik"]
@@ -385,7 +385,7 @@ def test_rows_are_consistent_and_context_counts_every_pair():
     assert [row["log_odds"] for row in rows] == sorted((row["log_odds"] for row in rows), reverse=True)
     for row in rows:
         total = sum(row[f"llr_{name}"] or 0.0 for name in LLRS)
-        assert row["log_odds"] == pytest.approx(math.log(0.002 / 0.998) + 0.7 * total)
+        assert row["log_odds"] == pytest.approx(math.log(0.002 / 0.998) + 0.9 * total)
         assert row["p"] == pytest.approx(1 / (1 + math.exp(-row["log_odds"])))
         assert sum(row["type_probabilities"]) == pytest.approx(1)
         assert row["type"] == LINK_TYPES[int(np.argmax(row["type_probabilities"]))]
