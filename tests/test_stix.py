@@ -17,11 +17,13 @@ from stix2validator import ValidationOptions, validate_string
 import greyzone.stix.bundle
 from greyzone import impact, incidents
 from greyzone.campaigns import build_campaigns
+from greyzone.campaigns.attribution import attributed, set_by_hand
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.handles import hide
 from greyzone.incidents import exported
 from greyzone.records import (
+    ATTRIBUTIONS,
     CAMPAIGNS,
     DECISIONS,
     DOCUMENTS,
@@ -33,6 +35,7 @@ from greyzone.records import (
     MEMBERS,
     NARRATIVES,
     REPORTS,
+    empty,
     table,
 )
 from greyzone.stix import bundle_rows, iter_objects, object_id, read_tables, to_bundle, write_bundle
@@ -216,10 +219,18 @@ def with_profile(tables, **more):
 
 
 def test_only_a_person_attributes_and_in_their_own_name(tables):
-    for nobody in (None, "unknown", {"actor": "unknown", "who": "A. Reader"}, {"actor": "Group 9"}):
+    for nobody in (None, "unknown", {"value": "unknown", "who": "“A. Reader”"}, {"value": "“Group 9”"}):
         bundle = to_bundle(with_profile(tables, attribution=nobody), doctrine=DOCTRINE)
         assert "attributed-to" not in json.dumps(bundle)
-    said = {"actor": "Group 9", "who": "A. Reader", "day": "2024-06-02", "note": "Two sources agree."}
+    history = set_by_hand(
+        empty(ATTRIBUTIONS),
+        tables["campaigns"],
+        said=f"{tables['campaigns']['campaign_id'][0]}=Group 9",
+        who="A. Reader",
+        basis="Two sources.",
+        day="2024-06-02",
+    )
+    [said] = attributed(history).values()
     bundle = to_bundle(
         with_profile(tables, attribution=said, key_judgements=[{"text": "It is likely.", "documents": ["doc-1"]}]), doctrine=DOCTRINE
     )
@@ -229,6 +240,7 @@ def test_only_a_person_attributes_and_in_their_own_name(tables):
     assert by[tie["target_ref"]]["name"] == "Group 9"
     [opinion] = [item for item in by.values() if item["type"] == "opinion"]
     assert (opinion["created_by_ref"], opinion["object_refs"]) == (tie["created_by_ref"], [tie["id"]])
+    assert (opinion["created"], "Two sources." in opinion["explanation"]) == ("2024-06-02T00:00:00.000Z", True)
     assert [item["content"] for item in by.values() if item.get("abstract") == "Key judgements"] == ["It is likely. [doc-1]"]
     assert validate_string(json.dumps(bundle), ValidationOptions(version="2.1")).is_valid
 

@@ -47,7 +47,7 @@ def export_stix(
 
     opened = Case(case)
     doctrine = load_doctrine(str(opened.settings.get("doctrine", "default")))
-    tables = {name: opened.table(name) for name in EXPORTED}
+    tables = {name: opened.table(name, columns) for name, columns in EXPORTED.items()}
     export_text(
         out or case / "export" / "bundle.json", lambda file: write_bundle(tables, file, doctrine=doctrine, handles=handles, least=least)
     )

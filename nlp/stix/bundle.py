@@ -32,10 +32,13 @@ logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
+CITED = pa.schema([DOCUMENTS.field(name) for name in ("doc_id", "published_at", "account", "url")])
+"""What is read of a document: its text is not exported."""
+
 SCHEMAS: dict[str, tuple[pa.Schema, str]] = {
     "campaigns": (CAMPAIGNS, "campaign_id"),
     "decisions": (DECISIONS, "decision_id"),
-    "documents": (DOCUMENTS, "doc_id"),
+    "documents": (CITED, "doc_id"),
     "groups": (GROUPS, "group_id"),
     "impact": (IMPACT, "target_state"),
     "incidents": (INCIDENTS, "incident_id"),
@@ -45,8 +48,8 @@ SCHEMAS: dict[str, tuple[pa.Schema, str]] = {
 }
 """Tables that are exported, with the column that names a row."""
 
-EXPORTED = tuple(SCHEMAS)
-"""Their names."""
+EXPORTED: dict[str, tuple[str, ...] | None] = dict.fromkeys(SCHEMAS) | {"documents": tuple(CITED.names)}
+"""Their names, with the columns that are read where not all are."""
 
 OPINIONS = {"yes": "agree", "no": "disagree", "unsure": "neutral"}
 """What a decision on a link is in the vocabulary of STIX 2.1, section 10.19."""
@@ -92,7 +95,7 @@ def iter_objects(
     tables: Mapping[str, pa.Table], *, doctrine: Doctrine, handles: bool = False, least: float | None = None
 ) -> Iterator[Object]:
     """Yield the objects of the bundle, what is referred to before what refers to it."""
-    found = {name: check(tables.get(name, empty(schema)), schema, name) for name, (schema, _) in SCHEMAS.items()}
+    found = _checked(tables)
     threshold = doctrine["campaign.link"] if least is None else least
     default = tlp_level(doctrine.phrase("tlp_default"))
     make = Maker(_stamp(found), default)
@@ -148,7 +151,7 @@ def bundle_rows(
     tables: Mapping[str, pa.Table], *, doctrine: Doctrine, handles: bool = False, least: float | None = None
 ) -> dict[str, pa.Table]:
     """Return the rows that a bundle of these tables holds, as `greyzone.stix.read_tables` gives them: ordered, accounts hidden."""
-    found = {name: check(tables.get(name, empty(schema)), schema, name) for name, (schema, _) in SCHEMAS.items()}
+    found = _checked(tables)
     found["links"] = exported_links(found, doctrine["campaign.link"] if least is None else least)
     made = {}
     for name in ("campaigns", "groups", "impact", "incidents", "links", "narratives"):
@@ -156,6 +159,13 @@ def bundle_rows(
         keys = (key, "date") if name == "impact" else (key,)
         made[name] = pa.Table.from_pylist(list(rows_of(found[name], *keys, handles=handles or name == "incidents")), schema=schema)
     return made
+
+
+def _checked(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    found = {name: check(tables.get(name, empty(schema)), schema, name) for name, (schema, _) in SCHEMAS.items() if name != "documents"}
+    documents = tables.get("documents", empty(CITED))
+    kept = [name for name in CITED.names if name in documents.schema.names]
+    return found | {"documents": check(documents.select(kept), CITED, "documents, as they are cited")}
 
 
 def _incidents(make: Maker, found: Mapping[str, pa.Table], named: Named) -> Iterator[Object]:
