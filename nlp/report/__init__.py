@@ -1,7 +1,8 @@
 """The page people look at: one self-contained HTML file, without any request to outside.
 
-`view` (greyzone.report.view) turns the tables of a case into what the page shows; the template lays it out, ``report.js`` draws and
-filters it in the reader's browser. Account names are shown as pseudonyms; everything from documents is escaped.
+`view` (greyzone.report.view) turns the tables of a case into what the page shows; the templates lay it out, ``report.js`` draws and
+filters it in the reader's browser, ``apart.js`` takes scores apart and puts them together again. Account names are shown as
+pseudonyms; everything from documents is escaped.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ def render(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, doctr
     folder = resources.files("greyzone.report")
     return environment.get_template("report.html.j2").render(
         view=view,
-        # The three below are our own text or JSON whose "<" is escaped, never markup from a document.
+        # The ones below are our own text or JSON whose "<" is escaped, never markup from a document.
         style=Markup(folder.joinpath("report.css").read_text("utf-8")),  # noqa: S704
+        taking_apart=Markup(folder.joinpath("apart.js").read_text("utf-8")),  # noqa: S704
         script=Markup(folder.joinpath("report.js").read_text("utf-8")),  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704
         data=Markup(script_json(view["data"])),  # noqa: S704

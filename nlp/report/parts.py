@@ -8,6 +8,9 @@ from typing import Any
 
 Row = dict[str, Any]
 
+CITED = 6
+"""Documents that a sentence of a profile cites on the page; it says how many more there are."""
+
 
 def day(value: object) -> str | None:
     """Return the ISO day of a date or instant, None for anything else."""

@@ -26,18 +26,8 @@ def cited(stories: list[Row], links: list[Row], groups: list[Row], campaigns: li
         for row in entry:
             found |= set(row[key])
     for campaign in campaigns:
-        found |= _mentioned(campaign)
+        found |= set(campaign["sources"])
     return found
-
-
-def _mentioned(content: object) -> set[str]:
-    """Collect the ids under every ``documents`` key of nested lists and mappings."""
-    if isinstance(content, dict):
-        here = set(content.get("documents") or [])
-        return here.union(*(_mentioned(value) for key, value in content.items() if key != "documents"))
-    if isinstance(content, list):
-        return set().union(*map(_mentioned, content))
-    return set()
 
 
 def documents(known: Mapping[str, pa.Table], cited: Iterable[str]) -> list[Row]:
@@ -108,6 +98,8 @@ def _counts(value: Mapping[str, Any]) -> str:
 def provenance(manifest: Mapping[str, Any], doctrine: Doctrine) -> Row:
     """Return version, inputs, settings and every number of the doctrine."""
     inputs, settings = (dict(manifest.get(name) or {}) for name in ("inputs", "settings"))
+    # A manifest that was read back has lists where the one of the run has tuples.
+    settings = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
     return {
         "version": manifest.get("greyzone"),
         "inputs": [{"name": str(path).rsplit("/", 1)[-1], "sha256": sha} for path, sha in sorted(inputs.items())],

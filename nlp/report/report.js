@@ -57,7 +57,7 @@
     return made;
   }
 
-  const two = (value) => (value === null ? "–" : value.toFixed(2));
+  const two = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
 
   // --- narratives ---
   const span = (() => {
@@ -340,36 +340,39 @@
   }
   byId("network-flagged").addEventListener("input", shown);
 
-  // --- impact ---
-  options(byId("impact-state"), data.impact.map((entry, index) => [String(index), entry.name + (entry.last.status === "ok" ? "" : " (" + entry.last.status + ")")]));
-  function impact() {
-    const entry = data.impact[Number(byId("impact-state").value || 0)];
-    const vector = byId("impact-vector");
-    vector.replaceChildren();
-    if (!entry) {
-      byId("impact-status").textContent = "No state was scored.";
-      Plotly.react("impact-plot", [], layout({ height: 120 }), config);
-      Plotly.react("share-plot", [], layout({ height: 120 }), config);
-      return;
-    }
-    const column = (index) => entry.curve.map((point) => point[index]);
-    const band = (low, high, fill, name) => [
-      { type: "scatter", mode: "lines", x: column(0), y: column(low), line: { width: 0 }, hoverinfo: "skip", showlegend: false },
-      { type: "scatter", mode: "lines", x: column(0), y: column(high), fill: "tonexty", fillcolor: fill, line: { width: 0 }, name, hoverinfo: "skip" },
-    ];
-    Plotly.react("impact-plot", [...band(4, 5, "#e3ecf3", "data and doctrine, 90 %"), ...band(1, 3, "#a9c6da", "data, 90 %"), { type: "scatter", mode: "lines", x: column(0), y: column(2), line: { color: "#1f5f8b", width: 2 }, name: "median", customdata: entry.curve.map((point) => [point[1], point[3]]), hovertemplate: "%{x}: %{y:.0f} (%{customdata[0]:.0f}–%{customdata[1]:.0f})<extra></extra>" }], layout({ height: 340, yaxis: { range: [0, 100], title: { text: "score" }, gridcolor: "#eef1f4" }, xaxis: { gridcolor: "#eef1f4" }, legend: { orientation: "h", y: 1.14 }, margin: { l: 50, r: 20, t: 40, b: 40 } }), config);
-    const top = entry.shares.slice(0, 12), rest = entry.shares.slice(12).reduce((sum, share) => sum + share[2], 0);
-    const names = top.map((share) => plain(cut(data.names[share[0]] || share[0], 46))), values = top.map((share) => share[2]);
-    if (entry.shares.length > 12) { names.push(entry.shares.length - 12 + " more"); values.push(rest); }
-    names.push("central score"); values.push(values.reduce((sum, value) => sum + value, 0));
-    Plotly.react("share-plot", [{ type: "waterfall", orientation: "h", y: [...names.keys()].map((index) => index), x: values, measure: values.map((_, index) => (index === values.length - 1 ? "total" : "relative")), increasing: { marker: { color: "#1f5f8b" } }, totals: { marker: { color: "#1b2430" } }, connector: { line: { color: "#b6bec8", width: 1 } }, customdata: top.map((share) => "90 % interval " + two(share[3]) + "–" + two(share[4])).concat(["", ""]), hovertemplate: "%{x:.2f} %{customdata}<extra></extra>" }], layout({ height: 90 + 26 * names.length, margin: { l: 300, r: 20, t: 10, b: 40 }, yaxis: { autorange: "reversed", tickvals: [...names.keys()], ticktext: names }, xaxis: { title: { text: "share of the score" }, gridcolor: "#eef1f4" } }), config);
-    const last = entry.last, show = (value, digits) => (value === null ? "–" : value.toFixed(digits));
-    const status = byId("impact-status");
-    status.replaceChildren(element("span", last.status === "ok" ? "interval and order hold over the doctrine ensemble" : last.status, last.status === "ok" ? "mark calm" : "mark"));
-    [["As of", last.date], ["Score", show(last.score[1], 0) + " (90 % interval " + show(last.score[0], 0) + "–" + show(last.score[2], 0) + ")"], ["With doctrine varied", show(last.doctrine[0], 0) + "–" + show(last.doctrine[1], 0)], ["Peak of one event", last.peak_words + " (" + show(last.peak, 0) + "): " + cut(data.names[last.peak_item] || last.peak_item, 90)], ["Cumulative excess", show(last.excess, 0) + " above that peak"], ["Tempo", show(last.tempo, 2) + " times its year, p = " + show(last.tempo_p, 3)], ["Breadth", show(last.breadth, 1) + " sectors' worth"], ["Hybridity", show(last.hybridity === null ? null : last.hybridity * 100, 0) + " % of the dose is synergy"], ["Coverage", last.coverage]].forEach(([name, value]) => vector.append(element("dt", name), element("dd", value)));
-  }
-  byId("impact-state").addEventListener("input", impact);
+  // --- sources: a citation opens its row where the reader is ---
+  document.addEventListener("click", (event) => {
+    const anchor = event.target.closest("a.cite"), row = anchor && byId(decodeURIComponent(anchor.hash.slice(1)));
+    if (!row || row.tagName !== "TR" || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const names = [...row.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
+    byId("source-name").textContent = row.id;
+    byId("source-row").href = "#" + row.id;
+    byId("source-told").replaceChildren(...[...row.cells].slice(1).flatMap((cell, place) => {
+      const told = element("dd");
+      told.dir = "auto";
+      [...cell.childNodes].forEach((part) => told.append(element(part.nodeType === Node.TEXT_NODE ? "span" : "small", part.textContent)));
+      return [element("dt", names[place + 1]), told];
+    }));
+    byId("source").showModal();
+  });
+  ["source-close", "source-row"].forEach((id) => byId(id).addEventListener("click", () => byId("source").close()));
 
-  narrativeRows(); linkRows(); timeline(); network(); impact();
+  // --- profile sheets: one of them alone on paper ---
+  document.querySelectorAll(".print-sheet").forEach((button) => button.addEventListener("click", () => printSheet(button.dataset.sheet)));
+  function printSheet(id) {
+    const sheet = byId(id), inner = [...sheet.querySelectorAll("details")], open = inner.map((details) => details.open);
+    inner.forEach((details) => { details.open = true; });
+    document.body.classList.add("one-sheet");
+    sheet.classList.add("printed");
+    window.addEventListener("afterprint", () => {
+      document.body.classList.remove("one-sheet");
+      sheet.classList.remove("printed");
+      inner.forEach((details, place) => { details.open = open[place]; });
+    }, { once: true });
+    window.print();
+  }
+
+  narrativeRows(); linkRows(); timeline(); network(); greyzoneImpact(data, { element, options, cut, plain, layout, config });
   document.body.dataset.ready = "yes";
 })();

@@ -5,7 +5,6 @@ What is left out of a list for the reader's sake is counted beside it; the table
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,8 @@ from greyzone.report.names import known_names, without_names
 from greyzone.report.narratives import tell_narratives
 from greyzone.report.network import layout_network
 from greyzone.report.parts import Row, day, rounded, shorten
+from greyzone.report.scores import names_of, tell_scores, tell_terms
+from greyzone.report.sheets import tell_campaigns
 from greyzone.words import pseudonym
 
 View = dict[str, Any]
@@ -64,17 +65,21 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
     linked = {link["narrative"] for link in links}
     for story in stories:
         story["linked"] = story["id"] in linked
-    campaigns = [_campaign(row) for row in known["campaigns"].to_pylist()]
-    impact = _impact(known)
+    impact = tell_scores(known)
+    campaigns, briefly = tell_campaigns(known, {entry["state"]: entry for entry in impact})
+    terms, untold = tell_terms(known, [entry["state"] for entry in sorted(impact, key=_by_evidence)])
     cited = provenance.cited(stories, links, groups, campaigns)
+    documents, reports = provenance.documents(known, cited), provenance.reports(known, cited)
     return {
-        "facts": _facts(known, groups, links, campaigns, doctrine),
+        "facts": _facts(known, groups, links, doctrine),
         "groups": [
             group | {"accounts": [pseudonym(account) for account in group["accounts"]]} | _course(group, active, used) for group in groups
         ],
         "campaigns": campaigns,
-        "documents": provenance.documents(known, cited),
-        "reports": provenance.reports(known, cited),
+        "more_campaigns": briefly,
+        "documents": documents,
+        "reports": reports,
+        "sources": {row["id"]: row for row in (*documents, *reports)},
         "impact": impact,
         "most_evidence": sorted((entry for entry in impact if entry["last"]["score"][1] is not None), key=_by_evidence)[:_TOLD_STATES],
         "coverage": provenance.coverage(notes),
@@ -96,14 +101,16 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
                 known["group_members"],
             ),
             "impact": impact,
-            "names": _names(known),
+            "terms": terms,
+            "no_room": untold,
+            "names": names_of(known),
             "llrs": list(LLRS),
             "types": list(LINK_TYPES),
         },
     }
 
 
-def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], campaigns: list[Row], doctrine: Doctrine) -> View:
+def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], doctrine: Doctrine) -> View:
     documents = known["documents"]
     dated = documents["published_at"].drop_null()
     noise = pc.sum(pc.is_null(known["members"]["narrative_id"])).as_py() or 0
@@ -125,7 +132,7 @@ def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], c
         "fdr": fdr,
         "calibrated": known["links"].num_rows > 0 and pc.all(known["links"]["calibrated"]).as_py() is True,
         "reviewed": len(set(known["decisions"]["link_id"].to_pylist()) & set(known["links"]["link_id"].to_pylist())),
-        "campaigns": len(campaigns),
+        "campaigns": known["campaigns"].num_rows,
         "decision": doctrine.phrase("decision"),
         "doctrine": f"{doctrine.id} {doctrine.hash}",
     }
@@ -216,14 +223,6 @@ def _incidents(known: Mapping[str, pa.Table], links: list[Row]) -> list[Row]:
     ]
 
 
-def _names(known: Mapping[str, pa.Table]) -> dict[str, str]:
-    """Names of everything that a share of a score may point to."""
-    wanted = set(known["shares"]["item_id"].to_pylist())
-    incidents = zip(known["incidents"]["incident_id"].to_pylist(), known["incidents"]["name"].to_pylist(), strict=True)
-    stories = zip(known["narratives"]["narrative_id"].to_pylist(), known["narratives"]["label"].to_pylist(), strict=True)
-    return {identity: name for identity, name in (*incidents, *stories) if identity in wanted}
-
-
 def _timeline(stories: list[Row], links: list[Row]) -> Row:
     """Choose the narratives of the timeline: those with the strongest links, then the largest."""
     best: dict[str, float] = {}
@@ -234,69 +233,5 @@ def _timeline(stories: list[Row], links: list[Row]) -> Row:
     return {"narratives": [story["id"] for story in ordered[:_TIMELINE_NARRATIVES]], "of": len(stories), "least": _DRAWN_P}
 
 
-def _campaign(row: Row) -> Row:
-    profile = json.loads(str(row["profile"] or "{}"))
-    return {
-        "id": row["campaign_id"],
-        "title": row["title"],
-        "states": [state_name(code) for code in (row["target_states"] or [])],
-        "window": [day(row["window_lo"]), day(row["window_hi"])],
-        "sizes": {name: len(row[name] or []) for name in ("incidents", "narratives", "groups", "links")},
-        "statements": row["statements"] or [],
-        "alternatives": row["alternatives"] or [],
-        "gaps": row["gaps"] or [],
-        "confidence": row["confidence"],
-        "tlp": row["tlp"],
-        "profile": profile,
-    }
-
-
-def _impact(known: Mapping[str, pa.Table]) -> list[Row]:
-    """One entry a state: its curve, the vector of the last day, the shares."""
-    rows = known["impact"].sort_by([("target_state", "ascending"), ("date", "ascending")]).to_pylist()
-    shares: dict[tuple[object, object], list[Row]] = {}
-    for share in known["shares"].to_pylist():
-        shares.setdefault((share["target_state"], share["date"]), []).append(share)
-    states: dict[str, list[Row]] = {}
-    for row in rows:
-        states.setdefault(row["target_state"], []).append(row)
-    found = [_state(state, series, shares.get((state, series[-1]["date"]), [])) for state, series in states.items()]
-    return sorted(found, key=_by_score)
-
-
 def _by_evidence(entry: Row) -> tuple[int, str]:
     return (-len(entry["shares"]), str(entry["state"]))
-
-
-def _by_score(entry: Row) -> tuple[float, str]:
-    median = entry["last"]["score"][1]
-    return (1.0 if median is None else -median, str(entry["state"]))
-
-
-def _state(state: str, series: list[Row], shares: list[Row]) -> Row:
-    last = series[-1]
-    ordered = sorted(shares, key=lambda share: (-float(share["share"]), str(share["item_id"])))
-    keys = ("score_p05", "score_p50", "score_p95", "doctrine_p05", "doctrine_p95")
-    return {
-        "state": state,
-        "name": state_name(state) if state else "state not named",
-        "curve": [[day(row["date"]), *(rounded(row[key], 2) for key in keys)] for row in series],
-        "last": {
-            "date": day(last["date"]),
-            "score": [rounded(last[key], 1) for key in ("score_p05", "score_p50", "score_p95")],
-            "doctrine": [rounded(last[key], 1) for key in ("doctrine_p05", "doctrine_p95")],
-            "status": last["status"],
-            "peak": rounded(last["peak"], 1),
-            "peak_item": last["peak_item"],
-            "peak_words": last["peak_words"],
-            "excess": rounded(last["excess"], 1),
-            "tempo": rounded(last["tempo"], 2),
-            "tempo_p": rounded(last["tempo_p"], 3),
-            "breadth": rounded(last["breadth"], 2),
-            "hybridity": rounded(last["hybridity"], 3),
-            "coverage": last["coverage"],
-        },
-        "shares": [
-            [s["item_id"], s["kind"], rounded(s["share"], 3), rounded(s["share_p05"], 3), rounded(s["share_p95"], 3)] for s in ordered
-        ],
-    }
