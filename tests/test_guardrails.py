@@ -29,6 +29,7 @@ from greyzone.records import (
     MEMBERS,
     NARRATIVES,
     SHARES,
+    VIEWS,
     ImpactResult,
     table,
 )
@@ -156,6 +157,13 @@ class Universe:
         told = {"peak_words": "high", "coverage": "c", "doctrine": "default 1", "doctrine_hash": DOCTRINE.hash, "status": status}
         return {"target_state": state, "date": date(2024, 12, 1), **told, **(numbers if known else {})}
 
+    def view(self, state, row):
+        low, middle, high = np.sort(self.rng.uniform(0, 100, 3)).tolist()
+        actors, sources = row["actors"] or [{"name": "x"}], [*row["sources"], "documents"]
+        kind, key = [("same-originator", actors[0]["name"]), ("without source", sources[0])][int(self.rng.integers(0, 2))]
+        told = {"target_state": state, "date": date(2024, 12, 1), "view": kind, "key": key, "doctrine": "default 1", "status": "ok"}
+        return {**told, "doctrine_hash": DOCTRINE.hash, "score_p05": low, "score_p50": middle, "score_p95": high}
+
     def profiles(self, scale):
         incidents = [self.incident(k) for k in range(self.size[0])]
         narratives = [self.narrative(k) for k in range(self.size[1])]
@@ -172,6 +180,7 @@ class Universe:
             "members": table([{"doc_id": f"doc-{k}", "narrative_id": f"nar-{k}"} for k in range(4)], MEMBERS),
             "documents": table([{"doc_id": f"doc-{k}"} for k in range(12)], DOCUMENTS),
         }
+        tables["views"] = table([self.view(row["target_state"], row) for row in incidents if row["target_state"]], VIEWS)
         states = sorted({row["target_state"] for row in incidents if row["target_state"]})
         shares = [{"target_state": state, "date": date(2024, 12, 1), "item_id": "inc-0", "share": 3.0} for state in states]
         result = ImpactResult(table([self.score(state) for state in states if self.maybe(0.8)], IMPACT), table(shares, SHARES))

@@ -34,6 +34,8 @@ class Evidence:
         Thresholds and words.
     probability
         Probability of each member by its id.
+    views
+        Last scores of its states by an originator that sources name for its incidents, and without a source that tells them (`VIEWS`).
     parts
         Sum of the shares of the campaign's items in the score of each state.
     by
@@ -48,6 +50,7 @@ class Evidence:
     documents: frozenset[str]
     doctrine: Doctrine
     bridges: Sequence[Row] = ()
+    views: Sequence[Row] = ()
     probability: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, float] = field(default_factory=dict)
     by: str = ""

@@ -66,6 +66,10 @@ def indicators(evidence: Evidence) -> list[Item]:
                 f"status: {quoted(row['status'])}."
             )
             add("together scale and effects?", "unknown", text, evidence.everything)
+    for row in evidence.views:
+        if row["view"] == "same-originator":
+            text = f"If only what sources suspect of {quoted(row['key'])} counted, the score of {state_of(row['target_state'])} "
+            add("same originator?", "unknown", f"{text}would be {Score.of_row(row)}.", evidence.all_reports())
     for factor, cell in cells.items():
         if not any(cell.values()):
             add(factor, "unknown", "No field of the data speaks to this.", evidence.everything)

@@ -30,7 +30,7 @@ from greyzone.campaigns.evidence import Evidence
 from greyzone.campaigns.factors import indicators
 from greyzone.campaigns.judgements import key_judgements
 from greyzone.campaigns.phases import phase, technique_rows, timeline
-from greyzone.campaigns.sentences import alternatives, gaps, statements
+from greyzone.campaigns.sentences import STORIES, alternatives, gaps, statements
 from greyzone.campaigns.tracking import keep_ids
 from greyzone.doctrine import Doctrine
 from greyzone.errors import GreyzoneError
@@ -45,6 +45,7 @@ from greyzone.records import (
     LINKS,
     MEMBERS,
     NARRATIVES,
+    VIEWS,
     ImpactResult,
     check,
     content_id,
@@ -123,7 +124,7 @@ def profile_campaigns(
     Parameters
     ----------
     tables
-        incidents, narratives, members, groups, links and documents, of the schemas of those names.
+        incidents, narratives, members, groups, links and documents, of the schemas of those names; views, where there are any.
     impact_result
         Scores and shares; the last date of each target state is told.
     techniques
@@ -189,6 +190,7 @@ class _Material:
     scores: dict[str, Row]
     parts: dict[str, dict[str, float]]
     techniques: dict[str, list[object]]
+    views: dict[str, list[Row]]
 
     @classmethod
     def of(cls, tables: Mapping[str, pa.Table], result: ImpactResult, techniques: Sequence[object], doctrine: Doctrine) -> _Material:
@@ -213,6 +215,7 @@ class _Material:
             scores,
             _parts(result, scores),
             dict(by_subject),
+            _views(check(tables.get("views", empty(VIEWS)), VIEWS, "views")),
         )
 
 
@@ -288,8 +291,16 @@ def _evidence(material: _Material, part: Community, links: list[Row], loose: Map
         doctrine=doctrine,
         bridges=[bridges[name] for name in sorted(bridges)],
         probability={**part.incidents, **part.narratives, **{group: min(1.0, drawn[group]) for group in joining}},
+        views=_seen_otherwise(material, incidents, states),
         parts={state: sum(by.get(item, 0.0) for item in own) for state in states if (by := material.parts.get(state)) is not None},
     )
+
+
+def _seen_otherwise(material: _Material, incidents: Sequence[Row], states: Sequence[str]) -> list[Row]:
+    """Return the views of the states that speak of these incidents: by an originator named for one, without a source of one."""
+    keys = {("without source", source) for row in incidents for source in (*(row["sources"] or ()), STORIES)}
+    keys |= {("same-originator", actor["state"] or actor["name"]) for row in incidents for actor in row["actors"] or ()}
+    return [row for state in states for row in material.views.get(state, ()) if (row["view"], row["key"]) in keys]
 
 
 def _row(name: str, material: _Material, evidence: Evidence, attribution: dict[str, str]) -> dict[str, object]:
@@ -394,6 +405,13 @@ def _group_shares(groups: pa.Table, members: pa.Table) -> dict[str, dict[str, fl
 
 def _last_scores(result: ImpactResult) -> dict[str, Row]:
     return {row["target_state"]: row for row in sorted(result.impact.to_pylist(), key=lambda row: (row["target_state"], row["date"]))}
+
+
+def _views(found: pa.Table) -> dict[str, list[Row]]:
+    views: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(found.to_pylist(), key=lambda row: (row["target_state"], row["view"], row["key"])):
+        views[row["target_state"]].append(row)
+    return views
 
 
 def _parts(result: ImpactResult, scores: Mapping[str, Row]) -> dict[str, dict[str, float]]:

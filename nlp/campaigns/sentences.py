@@ -13,6 +13,8 @@ from greyzone.records import LINK_TYPES
 from greyzone.scores import Score
 from greyzone.words import counted, quoted
 
+STORIES = "documents"
+"""Key of the view without narratives (`VIEWS`)."""
 WIDE = 0.3
 """Width of a link's interval from which confidence in it is low, calibrated or not (judgement)."""
 
@@ -88,6 +90,11 @@ def alternatives(evidence: Evidence) -> list[Item]:
             found.append(sourced(text, evidence.of_group(group)))
     for link in evidence.links:
         found += _other_readings(evidence, link)
+    for row in evidence.views:
+        if row["view"] == "without source":
+            told = "any narrative" if row["key"] == STORIES else f"what {quoted(row['key'])} tells"
+            text = f"Without {told}, the score of {state_of(row['target_state'])} would be {Score.of_row(row)}."
+            found.append(sourced(text, evidence.everything))
     if evidence.bridges:
         text = f"Links of its incidents and narratives that lead elsewhere and join nothing: {counted(len(evidence.bridges), 'link')}."
         found.append(sourced(text, evidence.everything))
