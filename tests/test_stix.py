@@ -461,6 +461,32 @@ def test_the_reader_of_incidents_makes_the_same_incidents_of_a_bundle(tmp_path):
     assert incidents.canonicalise(again.reports, doctrine=DOCTRINE).incidents.equals(canonical.incidents)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("onset_lo", "soon"),
+        ("onset_lo", "2030-01-01T00:00:00+00:00"),
+        ("onset_lo", "2024-05-01"),
+        ("admiralty", 99),
+        ("sectors", [7]),
+        ("actors", [{}]),
+    ],
+)
+def test_a_report_that_was_tampered_with_is_counted_and_the_incident_read_as_any(tmp_path, field, value):
+    report = {"report_id": "rep-1", "source": "register", "source_id": "1", "name": "Outage", "onset_lo": START, "onset_hi": START}
+    incident = {"incident_id": "inc-1", "name": "Outage", "onset_lo": START, "onset_hi": START, "target_state": "EE", "reports": ["rep-1"]}
+    file = path_of({"reports": table([report], REPORTS), "incidents": table([incident], INCIDENTS)}, tmp_path)
+    assert incidents.read_reports(file).reports["source"].to_pylist() == ["register"]
+    bundle = json.loads(file.read_text("utf-8"))
+    [item] = [item for item in bundle["objects"] if item["type"] == "incident"]
+    item["extensions"][RECORD]["reports"][0]["row"][field] = value
+    file.write_text(json.dumps(bundle), "utf-8")
+    again = incidents.read_reports(file)
+    assert "record of greyzone that cannot be read" in again.rejects["reason"].to_pylist()
+    assert again.reports["name"].to_pylist() == ["Outage"]
+    assert again.reports["source"].to_pylist() != ["register"]
+
+
 def test_findings_are_no_incidents_and_incidents_without_reports_are_read_as_any(tables, tmp_path):
     again = incidents.read_reports(path_of(tables, tmp_path))
     assert sorted(again.reports["name"].to_pylist()) == ["Outage 1", "Outage 2", "Outage 3"]

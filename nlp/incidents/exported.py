@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from greyzone.dates import Moment
+from greyzone.errors import InputError
 from greyzone.incidents.reports import Draft
 
 RECORD = "extension-definition--58bcc02a-c1f3-51c5-80ee-324db21f0d82"
@@ -35,6 +36,11 @@ def drafts_of(item: Row, held: frozenset[str]) -> list[Draft] | None:
         An incident, campaign or report.
     held
         As from `reports_held`.
+
+    Raises
+    ------
+    InputError
+        If a report in it is not as greyzone writes them.
     """
     record = _record(item)
     if record is None:
@@ -45,7 +51,10 @@ def drafts_of(item: Row, held: frozenset[str]) -> list[Draft] | None:
     behind = row.get("reports") if isinstance(row, Mapping) else None
     if not isinstance(behind, list) or not held.issuperset(map(str, behind)):
         return None
-    return [_draft(report) for report in _reports(item)]
+    try:
+        return [_draft(report) for report in _reports(item)]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"a report of greyzone that is not one ({error})", "what greyzone export stix writes") from error
 
 
 def _record(item: Row) -> Row | None:
@@ -62,39 +71,67 @@ def _reports(item: Row) -> list[Row]:
 
 
 def _draft(row: Row) -> Draft:
-    actors = [
-        {"name": actor.get("name"), "state": actor.get("state"), "probability": actor.get("probability"), "said_by": actor.get("said_by")}
-        for actor in row.get("actors") or ()
-    ]
+    admiralty = int(row.get("admiralty") or 6)
+    if not 1 <= admiralty <= 6:
+        raise ValueError(f"admiralty {admiralty}")
     return Draft(
-        source=str(row.get("source") or ""),
-        source_id=str(row.get("source_id") or ""),
-        name=str(row.get("name") or ""),
-        description=str(row.get("description") or ""),
-        onset=_moment(row, "onset", str(row.get("onset_precision") or "unknown")),
+        source=_text(row, "source"),
+        source_id=_text(row, "source_id"),
+        name=_text(row, "name"),
+        description=_text(row, "description"),
+        onset=_moment(row, "onset", _text(row, "onset_precision") or "unknown"),
         end=_moment(row, "end", "unknown"),
         disclosed=_moment(row, "disclosed", "unknown"),
         published_at=_time(row.get("published_at")),
-        target_states=list(row.get("target_states") or ()),
-        sectors=list(row.get("sectors") or ()),
-        technique_class=str(row.get("technique_class") or "unknown"),
-        actors=actors,
-        entities=[(str(entity.get("kind")), str(entity.get("value"))) for entity in row.get("entities") or ()],
-        scale=row.get("scale"),
-        scale_code=row.get("scale_code"),
-        reach=row.get("reach"),
-        admiralty=int(row.get("admiralty") or 6),
+        target_states=_texts(row, "target_states"),
+        sectors=_texts(row, "sectors"),
+        technique_class=_text(row, "technique_class") or "unknown",
+        actors=[_actor(actor) for actor in row.get("actors") or ()],
+        entities=[(_text(entity, "kind"), _text(entity, "value")) for entity in row.get("entities") or ()],
+        scale=_text(row, "scale") or None,
+        scale_code=_text(row, "scale_code") or None,
+        reach=_text(row, "reach") or None,
+        admiralty=admiralty,
         information_operation=row.get("information_operation"),
-        urls=list(row.get("urls") or ()),
-        flags=list(row.get("flags") or ()),
+        urls=_texts(row, "urls"),
+        flags=_texts(row, "flags"),
         extra=json.loads(row["extra"]) if row.get("extra") else {},
     )
 
 
+def _actor(actor: Row) -> dict[str, object]:
+    told = {name: _text(actor, name) for name in ("name", "said_by")}
+    return {
+        "name": told["name"],
+        "state": _text(actor, "state") or None,
+        "probability": float(actor["probability"]),
+        "said_by": told["said_by"],
+    }
+
+
+def _text(row: Row, name: str) -> str:
+    value = row.get(name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} is a {type(value).__name__}")
+    return value or ""
+
+
+def _texts(row: Row, name: str) -> list[str]:
+    values = row.get(name) or []
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{name} is no list of texts")
+    return values
+
+
 def _moment(row: Row, name: str, precision: str) -> Moment | None:
     low, high = _time(row.get(f"{name}_lo")), _time(row.get(f"{name}_hi"))
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"{name} from {low} to {high}")
     return None if low is None or high is None else Moment(low, high, precision)
 
 
 def _time(text: object) -> datetime | None:
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
+    moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return moment

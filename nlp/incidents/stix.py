@@ -17,6 +17,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
 from greyzone.dates import Moment
+from greyzone.errors import InputError
 from greyzone.incidents.attack import month_of, plain_text, year_flags
 from greyzone.incidents.exported import drafts_of, reports_held
 from greyzone.incidents.reports import (
@@ -79,7 +80,12 @@ def read_bundle(bundle: Mapping[str, object], path: str) -> tuple[list[tuple[Dra
         if at in written_up:
             used.add(at)
             continue
-        if (own := drafts_of(objects[at], held)) is not None:
+        try:
+            own = drafts_of(objects[at], held)
+        except InputError as error:
+            rejects.append(reject("record of greyzone that cannot be read", error, path, places[at], action="repaired"))
+            own = None
+        if own is not None:
             used |= {at, *_reach(at, objects, relations)}
             drafts += [(draft, places[at]) for draft in own]
             if objects[at]["type"] != "incident":

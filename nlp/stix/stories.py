@@ -65,18 +65,21 @@ def narrative_objects(make: Maker, row: Row, observed: Sequence[str]) -> Iterato
             summary=len(observed) < (row["size"] or 0),
             description=f"Seen in {row['size'] or 0} documents; the {len(observed)} most central of them are given.",
         )
-    for place in row["spread"] or ():
-        if place["kind"] in CHANNELS and place["name"]:
-            yield make.relationship(
-                "related-to",
-                item["id"],
-                object_id("channel", place["kind"], place["name"]),
-                since=place["first_seen"],
-                **span(place["first_seen"], place["last_seen"], ("start_time", "stop_time"))
-                if place["first_seen"] != place["last_seen"]
-                else {},
-                description=f"{place['documents'] or 0} documents were carried there.",
-            )
+    # Two spellings of one handle have one hashed name, and so one channel.
+    places = {
+        (place["kind"], place["name"]): place for place in reversed(row["spread"] or ()) if place["kind"] in CHANNELS and place["name"]
+    }
+    for place in reversed(places.values()):
+        yield make.relationship(
+            "related-to",
+            item["id"],
+            object_id("channel", place["kind"], place["name"]),
+            since=place["first_seen"],
+            **span(place["first_seen"], place["last_seen"], ("start_time", "stop_time"))
+            if place["first_seen"] != place["last_seen"]
+            else {},
+            description=f"{place['documents'] or 0} documents were carried there.",
+        )
     for number, burst in enumerate(row["bursts"] or ()):
         yield from _burst(make, item, number, burst)
 
