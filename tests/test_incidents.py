@@ -373,25 +373,6 @@ def test_sources_that_repeat_each_other_count_once_each():
     assert result.incidents.column("credibility").to_pylist() == [pytest.approx(0.7)]
 
 
-def test_no_chain_joins_onsets_that_lie_apart():
-    days = (4, 25, 15)
-    months = (5, 5, 6)
-    rows = [
-        report(
-            report_id=f"rep-{at}",
-            source=f"s{at}",
-            name="Lanternfish wiper strike",
-            onset_lo=datetime(2020, months[at], days[at], tzinfo=UTC),
-            onset_hi=datetime(2020, months[at], days[at], 23, tzinfo=UTC),
-        )
-        for at in range(3)
-    ]
-    rows += [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(60)]
-    for row in merged(rows).incidents.to_pylist():
-        if row["target_state"] == "EE":
-            assert not {"rep-0", "rep-2"} <= set(row["reports"])
-
-
 def day(month: int, number: int, hour: int = 0) -> datetime:
     return datetime(2020, month, number, hour, tzinfo=UTC)
 
@@ -410,10 +391,11 @@ def test_an_event_of_which_only_the_disclosure_is_known_began_before_it(techniqu
 
 def test_an_onset_that_a_source_gives_goes_before_a_bounded_one_and_ends_at_the_first_disclosure():
     month = {"onset_lo": day(5, 1), "onset_hi": day(5, 31, 23), "onset_precision": "month"}
+    name = {"name": "Lanternfish wiper erased registers of lighthouse keepers"}
     rows = [
-        report(report_id="rep-0", **month),
-        published(report_id="rep-1", source="two"),
-        report(report_id="rep-2", source="three", disclosed_lo=day(5, 6), disclosed_hi=day(5, 20), **month),
+        report(report_id="rep-0", **name, **month),
+        published(report_id="rep-1", source="two", **name),
+        report(report_id="rep-2", source="three", disclosed_lo=day(5, 6), disclosed_hi=day(5, 20), **name, **month),
     ]
     rows += [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(60)]
     row = next(item for item in merged(rows).incidents.to_pylist() if item["target_state"] == "EE")

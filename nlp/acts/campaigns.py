@@ -23,7 +23,8 @@ def do_incidents(work: Work) -> dict[str, object]:
     batches = [incidents.read_reports(path, mapping=settings.incident_mapping, as_of=until) for path in settings.incidents]
     reports = pa.concat_tables([batch.reports for batch in batches]) if batches else empty(REPORTS)
     rejects = pa.concat_tables([batch.rejects for batch in batches]) if batches else empty(REJECTS)
-    canonical = incidents.canonicalise(reports, doctrine=work.doctrine)
+    vectors = embed.embed_texts(embed.document_texts(reports["name"], reports["description"]), work.encoder, cache=work.cache)
+    canonical = incidents.canonicalise(reports, doctrine=work.doctrine, vectors=vectors)
     tables = {"reports": reports, "incident_rejects": rejects, "incidents": canonical.incidents, "merges": canonical.merges}
     for name, rows in tables.items():
         work.case.write_table(name, rows)

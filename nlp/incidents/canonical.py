@@ -23,9 +23,10 @@ from typing import cast
 import pyarrow as pa
 
 from greyzone.doctrine import Doctrine
-from greyzone.incidents.linkage import Pair, Record, compare, gap, record_of
+from greyzone.incidents.linkage import Linkage, compare
+from greyzone.incidents.record import BOUNDED, Record, gap, public_gap, record_of
 from greyzone.incidents.reports import span_precision, unique
-from greyzone.records import INCIDENTS, MERGES, PRECISIONS, REACHES, REPORTS, Canonical, check, content_id, table
+from greyzone.records import INCIDENTS, MERGES, PRECISIONS, REACHES, REPORTS, Canonical, Floats, check, content_id, table
 from greyzone.text import fold
 
 Row = dict[str, object]
@@ -33,11 +34,8 @@ Row = dict[str, object]
 OPEN = frozenset({"disruption", "defacement", "doxing", "ransomware", "influence"})
 """Technique classes that are seen when they happen, or that happen by being shown."""
 
-BOUNDED = "onset known only by the disclosure"
-"""Flag of a report, and of an incident of such reports alone, whose onset is a number of days before its disclosure."""
 
-
-def canonicalise(reports: pa.Table, *, doctrine: Doctrine) -> Canonical:
+def canonicalise(reports: pa.Table, *, doctrine: Doctrine, vectors: Floats | None = None) -> Canonical:
     """Merge reports of one event and return one row an (event, target state).
 
     Parameters
@@ -46,6 +44,9 @@ def canonicalise(reports: pa.Table, *, doctrine: Doctrine) -> Canonical:
         A table of `REPORTS`; rows of one report_id count once.
     doctrine
         Gives the numbers of ``canonical``, ``crosswalk``, ``levels``, ``unknown_level``, ``credibility`` and the critical sectors.
+    vectors
+        (reports, d) unit rows of what the reports say, row i for row i (`greyzone.embed.document_texts` of name and description); without
+        them reports are compared by their words alone.
 
     Returns
     -------
@@ -53,11 +54,13 @@ def canonicalise(reports: pa.Table, *, doctrine: Doctrine) -> Canonical:
         Incidents ordered by incident_id, and the log of merged and reviewed pairs ordered by the ids of their reports.
     """
     rows: list[Row] = check(reports, REPORTS, "reports").to_pylist()
-    rows.sort(key=lambda row: (str(row["report_id"]), str(row["path"]), cast("int", row["offset"] or 0)))
-    distinct = list({str(row["report_id"]): row for row in reversed(rows)}.values())[::-1]
-    distinct = [_with_onset(row, doctrine) for row in distinct]
+    order = sorted(
+        range(len(rows)), key=lambda at: (str(rows[at]["report_id"]), str(rows[at]["path"]), cast("int", rows[at]["offset"] or 0))
+    )
+    kept = list({str(rows[at]["report_id"]): at for at in reversed(order)}.values())[::-1]
+    distinct = [_with_onset(rows[at], doctrine) for at in kept]
     records = [record_of(row) for row in distinct]
-    groups, log = _merge(records, compare(records, doctrine), doctrine)
+    groups, log = _merge(records, compare(records, doctrine, None if vectors is None else vectors[kept]), doctrine)
     incidents = [incident for group in groups for incident in _incidents([distinct[at] for at in group], doctrine)]
     incidents.sort(key=lambda row: str(row["incident_id"]))
     log.sort(key=lambda row: (str(row["report_a"]), str(row["report_b"])))
@@ -75,19 +78,31 @@ def _with_onset(row: Row, doctrine: Doctrine) -> Row:
     return row | bounded | {"flags": [*_strings(row, "flags"), BOUNDED]}
 
 
-def _merge(records: Sequence[Record], pairs: Sequence[Pair], doctrine: Doctrine) -> tuple[list[list[int]], list[Row]]:
+def _merge(records: Sequence[Record], linked: Linkage, doctrine: Doctrine) -> tuple[list[list[int]], list[Row]]:
     merge, window = doctrine["canonical.merge"], doctrine["canonical.window_days"]
     group_of = list(range(len(records)))
     members = {at: [at] for at in range(len(records))}
-    alike = {(pair.a, pair.b) for pair in pairs if pair.posterior >= merge}
+
+    def clash(left: list[int], right: list[int]) -> str:
+        """Say why two groups cannot be one event, or return ""."""
+        for a in left:
+            for b in right:
+                one, other = records[a], records[b]
+                apart = [days for days in (gap(one, other), public_gap(one, other)) if days is not None]
+                if one.own and other.own and apart and min(apart) > window:
+                    return f"it would chain dates {min(apart):.0f} days apart"
+                if one.source == other.source and not linked.twins(a, b):
+                    return "it would join two reports that one source tells apart"
+        return ""
+
     log: list[Row] = []
-    for pair in pairs:
+    for pair in linked.pairs:
         left, right = group_of[pair.a], group_of[pair.b]
         decision, evidence = "review", pair.evidence
         if pair.posterior >= merge:
-            clash = "" if left == right else _clash(members[left], members[right], records, alike, window)
-            decision, evidence = ("review", f"{evidence}; not merged: {clash}") if clash else ("merged", evidence)
-            if not clash and left != right:
+            why = "" if left == right else clash(members[left], members[right])
+            decision, evidence = ("review", f"{evidence}; not merged: {why}") if why else ("merged", evidence)
+            if not why and left != right:
                 into, gone = min(left, right), max(left, right)
                 members[into] = sorted(members[into] + members[gone])
                 for at in members.pop(gone):
@@ -102,18 +117,6 @@ def _merge(records: Sequence[Record], pairs: Sequence[Pair], doctrine: Doctrine)
             }
         )
     return [members[at] for at in sorted(members)], log
-
-
-def _clash(left: list[int], right: list[int], records: Sequence[Record], alike: set[tuple[int, int]], window: float) -> str:
-    """Say why two groups cannot be one event, or return ""."""
-    for a in left:
-        for b in right:
-            apart = gap(records[a], records[b])
-            if apart is not None and apart > window:
-                return f"it would chain onsets {apart:.0f} days apart"
-            if records[a].source == records[b].source and (min(a, b), max(a, b)) not in alike:
-                return "it would join two reports that one source tells apart"
-    return ""
 
 
 def _incidents(group: list[Row], doctrine: Doctrine) -> list[Row]:

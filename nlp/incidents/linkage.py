@@ -1,31 +1,37 @@
 """Which reports tell the same event: Fellegi-Sunter record linkage with frequency-based weights.
 
-The log-odds of a pair are ln(prior) plus a log-likelihood ratio ln(m/u) for each kind of evidence (Fellegi & Sunter 1969; for words, u is
-the share of reports that hold the word, so that a rare word weighs its idf, Winkler 1989):
+The log-odds of a pair of two sources (Fellegi & Sunter 1969) start from ln(counterpart / Z). ``counterpart`` is the share of the reports of
+the smaller source that the larger one has too, and Z the number of reports of a source that could be the other one's event by date and
+target state alone, the larger of the two sides, at least ``rivals``: among four attacks on one state in one month each is likelier than
+among four hundred. Added are log-likelihood ratios:
 
-- names: sum of idf of shared words (half where a word of one name stands in the other's text) times their share of the shorter name;
-  nothing where a name has no word of its own (years aside, which the onset tells already)
-- texts: tf-idf cosine above a floor; entities: idf of shared malware, CVEs, organisations, addresses; actors: names and states
-- state: minus the log of the share of reports that name the rarest shared target state; nothing where one report names none
-- onset: overlapping intervals ln(.9 / u), u = (a + b) / (a + b + 2 window) for lengths a, b, so that a year says little and a day much;
-  otherwise minus the gap in units of gap_days; technique class: same, compatible, different
+- dates: onset with onset, or disclosure with disclosure, whichever says more: ln(agree) where the intervals overlap, else
+  ln((1 - agree) exp(-gap / ``gap_days``)); wide intervals meet many, which Z holds, so that a year says little and a day much
+- states: ln of the share of events of which two sources name a common target (``state_agree``), or none though both name some
+- words and meaning of names and texts: measured, see `greyzone.incidents.rarity`
+- actors by any of their names, things (malware, CVEs, organisations, addresses), addresses of press reports: nats of the rarest shared one;
+  different named actors and different suspected states count against
+- technique class: same, compatible, different
 
-Pairs are compared if they share a target state (or one names none), their onsets lie within the window, and they share a word of the
-names, a rare word, an entity, an actor or a rarely hit state: other pairs stay below the review band with the default numbers. Words in
-more than a tenth of the reports carry no weight. All numbers stand in the doctrine under ``canonical``.
+A source lists an event once: the odds of a pair are divided by one plus the odds of its rivals, the pairs of either report with other
+reports of the other's source that are not told alike. Two reports of one source are one only if they are told alike. All numbers stand in
+the doctrine under ``canonical``.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import NamedTuple
 
 from greyzone.doctrine import Doctrine
-from greyzone.places import state_code
-from greyzone.text import fold, normal_form, stopwords, words
+from greyzone.incidents.blocking import alike, candidates
+from greyzone.incidents.crowds import Crowds
+from greyzone.incidents.rarity import Rarity, rarity_of
+from greyzone.incidents.record import Record, gap, public_gap
+from greyzone.records import Floats
 
 COMPATIBLE = (
     frozenset({"data theft", "doxing", "espionage", "hijacking"}),
@@ -35,31 +41,9 @@ COMPATIBLE = (
 )
 """Technique classes that two sources may both use for one event."""
 
-_GENERIC_WORDS = """
-cyber attack attacks attacked hack hacks hacked hacker hackers hacking operation operations campaign targeting targeted targets incident
-data website websites government state group espionage malware breach network networks ddos defacement defaced theft denial service
-compromise intrusion systems system
-"""
-_GENERIC = frozenset(_GENERIC_WORDS.split())
-_THINGS = frozenset({"malware", "cve", "organisation", "domain", "url", "hash"})
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A report as linkage sees it; days are floats since 1970, words folded and sorted."""
-
-    report_id: str
-    source: str
-    states: frozenset[str]
-    lo: float | None
-    hi: float | None
-    name: tuple[str, ...]
-    text: tuple[str, ...]
-    exact: str
-    technique: str
-    things: tuple[str, ...]
-    actors: tuple[str, ...]
-    actor_states: frozenset[str]
+_SLIGHT = 0.05
+_BEST_STATE = 3.0
+Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +56,15 @@ class Pair:
     evidence: str
 
 
-def record_of(row: Mapping[str, object]) -> Record:
-    """Prepare a row of `REPORTS`."""
-    entities: list[dict[str, str]] = list(row["entities"] or [])  # type: ignore[call-overload]
-    actors: list[dict[str, str | None]] = list(row["actors"] or [])  # type: ignore[call-overload]
-    name, description = str(row["name"] or ""), str(row["description"] or "")
-    listed: list[str] = list(row["target_states"] or [])  # type: ignore[call-overload]
-    return Record(
-        report_id=str(row["report_id"]),
-        source=str(row["source"]),
-        states=frozenset(listed),
-        lo=_days(row["onset_lo"]),
-        hi=_days(row["onset_hi"]),
-        name=tuple(word for word in _words(name) if not word.isdigit()),
-        text=_words(f"{name} {description}"),
-        exact=normal_form(name),
-        technique=str(row["technique_class"] or "unknown"),
-        things=tuple(sorted({f"{item['kind']}:{fold(item['value'])}" for item in entities if item["kind"] in _THINGS})),
-        actors=tuple(sorted({f"actor:{fold(item['value'])}" for item in entities if item["kind"] == "actor"})),
-        actor_states=frozenset(str(actor["state"]) for actor in actors if actor["state"]),
-    )
+class Linkage(NamedTuple):
+    """Compared pairs, and a question: whether two reports of one source tell one event, though it lists them apart."""
+
+    pairs: list[Pair]
+    twins: Callable[[int, int], bool]
 
 
-def compare(records: Sequence[Record], doctrine: Doctrine) -> list[Pair]:
-    """Return the pairs whose posterior reaches ``canonical.review``, best first, ties by ids.
+def compare(records: Sequence[Record], doctrine: Doctrine, vectors: Floats | None = None) -> Linkage:
+    """Compare reports in pairs.
 
     Parameters
     ----------
@@ -103,115 +72,147 @@ def compare(records: Sequence[Record], doctrine: Doctrine) -> list[Pair]:
         Ordered by report_id.
     doctrine
         Gives every number.
+    vectors
+        (len(records), d) unit rows of what the reports say, row i for record i; None leaves meaning out.
+
+    Returns
+    -------
+    Linkage
+        The pairs whose posterior reaches ``canonical.review``, best first, ties by ids, and a question about two reports of one source.
     """
     numbers = doctrine.section("canonical")
-    idf = _idf(records)
-    norms = [math.sqrt(math.fsum(idf[word] ** 2 for word in record.text)) for record in records]
+    judge = _Judge(records, rarity_of(records, numbers, vectors), Crowds(records, numbers), _aliases(records), numbers)
     pairs: list[Pair] = []
-    for a, b in _candidates(records, idf, numbers["window_days"]):
-        parts = _evidence(records[a], records[b], idf, numbers, norms[a] * norms[b])
-        log_odds = math.log(numbers["prior"] / (1 - numbers["prior"])) + math.fsum(value for _, value in parts)
-        posterior = 1 / (1 + math.exp(-max(min(log_odds, 700.0), -700.0)))
+    odds: dict[tuple[int, int], float] = {}
+    for a, b in candidates(records, judge.rarity, int(numbers["block"])):
+        if records[a].source == records[b].source:
+            pairs.append(Pair(a, b, 1.0, "told alike by one source"))
+            continue
+        mass = judge.rarity.mass(a, b)
+        if (
+            judge.may_reach(a, b, mass)
+            and (log_odds := math.fsum(value for _, value in judge.evidence(a, b, mass))) > numbers["least_odds"]
+        ):
+            odds[a, b] = math.exp(min(log_odds, 50.0))
+    for (a, b), rivals in _rivals(records, odds, judge.twins).items():
+        posterior = odds[a, b] / (1 + odds[a, b] + rivals)
         if posterior >= numbers["review"]:
-            pairs.append(Pair(a, b, posterior, "; ".join(f"{name} {value:+.2f}" for name, value in parts)))
-    return sorted(pairs, key=lambda pair: (-pair.posterior, pair.a, pair.b))
+            told = "; ".join(f"{name} {value:+.2f}" for name, value in judge.evidence(a, b, judge.rarity.mass(a, b), say=True))
+            beside = f"; rivals {-math.log1p(rivals / (1 + odds[a, b])):+.2f}" if rivals > _SLIGHT else ""
+            pairs.append(Pair(a, b, posterior, told + beside))
+    pairs.sort(key=lambda pair: (-pair.posterior, pair.a, pair.b))
+    return Linkage(pairs, judge.retold)
 
 
-def gap(a: Record, b: Record) -> float | None:
-    """Return the days between two onset intervals: 0 where they overlap, None where one has no onset."""
-    if a.lo is None or a.hi is None or b.lo is None or b.hi is None:
-        return None
-    return max(0.0, a.lo - b.hi, b.lo - a.hi)
+def _aliases(records: Sequence[Record]) -> dict[str, frozenset[str]]:
+    """Return the names that some report gives to one actor together, for each name; a report that suspects several actors says nothing."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        if len(record.actor_states) <= 1 and 1 < len(record.actors) <= 6:
+            for name in record.actors:
+                found[name] |= record.actors
+    return {name: frozenset(names) for name, names in found.items()}
 
 
-def _days(value: object) -> float | None:
-    return value.timestamp() / 86_400 if isinstance(value, datetime) else None
+def _rivals(
+    records: Sequence[Record], odds: Mapping[tuple[int, int], float], twins: Callable[[int, int], bool]
+) -> dict[tuple[int, int], float]:
+    """Return, for each pair, the summed odds of the pairs that cannot hold beside it; what a source seems to tell twice is no rival."""
+    seen: dict[tuple[int, int], bool] = {}
+
+    def one(a: int, b: int) -> bool:
+        key = (min(a, b), max(a, b))
+        if key not in seen:
+            seen[key] = twins(*key)
+        return seen[key]
+
+    of: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for a, b in odds:
+        of[a, records[b].source].append(b)
+        of[b, records[a].source].append(a)
+
+    def others(at: int, other: int) -> list[float]:
+        return [
+            odds[min(at, rival), max(at, rival)]
+            for rival in of[at, records[other].source]
+            if rival != other and odds[min(at, rival), max(at, rival)] > _SLIGHT and not one(rival, other)
+        ]
+
+    return {(a, b): math.fsum(sorted([*others(a, b), *others(b, a)])) for a, b in odds}
 
 
-def _words(text: str) -> tuple[str, ...]:
-    stop = stopwords("en")
-    kept = {fold(word) for word in words(text) if word not in stop and len(word) > 1}
-    return tuple(sorted(word for word in kept if word not in _GENERIC and (len(word) < 4 or state_code(word) is None)))
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Weighs pairs of records."""
+
+    records: Sequence[Record]
+    rarity: Rarity
+    crowds: Crowds
+    known_as: Mapping[str, frozenset[str]]
+    numbers: Numbers
+
+    def may_reach(self, a: int, b: int, mass: float) -> bool:
+        """Tell, cheaply, whether the evidence can reach ``least_odds``: most compared pairs share too little."""
+        one, other, numbers = self.records[a], self.records[b], self.numbers
+        best = math.log(numbers["counterpart"] / numbers["rivals"]) + numbers["technique_same"] + math.log(numbers["date_agree"])
+        best += _BEST_STATE * (not one.actor_states.isdisjoint(other.actor_states))
+        best += numbers["thing_clip"] * (not one.things.isdisjoint(other.things))
+        best += numbers["address_clip"] * (not one.urls.isdisjoint(other.urls)) + numbers["actor_clip"] * bool(one.actors and other.actors)
+        return best + self.rarity.shared(mass) > numbers["least_odds"]
+
+    def evidence(self, a: int, b: int, mass: float, *, say: bool = False) -> list[tuple[str, float]]:
+        """Return the parts of the log-odds of a pair, each with what it rests on (`say`: with the shared words)."""
+        one, other, numbers = self.records[a], self.records[b], self.numbers
+        shared = ""
+        if say:
+            worth = self.rarity.worth(a, b)
+            shared = f" ({' '.join(sorted(worth, key=lambda word: (-worth[word], word))[:5])})"
+        content = [(f"words{shared}", self.rarity.shared(mass))]
+        for kind, mine, theirs, clip in (
+            ("things", one.things, other.things, numbers["thing_clip"]),
+            ("addresses", one.urls, other.urls, numbers["address_clip"]),
+        ):
+            if not mine.isdisjoint(theirs):
+                best = max(sorted(mine & theirs), key=lambda key: self.rarity.idf(one.source, other.source, key))
+                content.append((f"{kind} ({best.partition(':')[2][:60]})", min(clip, self.rarity.idf(one.source, other.source, best))))
+        if one.actors and other.actors:
+            content.append(self._actors(one, other))
+        total = math.fsum(value for _, value in content)
+        if total > numbers["content_clip"]:
+            content.append(("clip", numbers["content_clip"] - total))
+        parts = self.crowds.where_and_when(a, b) + content
+        if one.actor_states and other.actor_states:
+            both = sorted(one.actor_states & other.actor_states)
+            nats = [numbers["actor_state"] * self.rarity.idf(one.source, other.source, f"by:{state}") for state in both]
+            parts.append(("suspected state", min(max(nats), _BEST_STATE) if both else -numbers["actor_differs"]))
+        if "unknown" not in (one.technique, other.technique):
+            parts.append(("technique", _technique(one.technique, other.technique, numbers)))
+        return parts
+
+    def twins(self, a: int, b: int, least: float = 0.5) -> bool:
+        """Tell whether two reports of one source tell one event with probability `least`, though it lists them apart."""
+        if alike(self.records[a], self.records[b]):
+            return True
+        told = math.fsum(value for _, value in self.evidence(a, b, self.rarity.mass(a, b)))
+        return told + math.log(self.numbers["twice"] / self.numbers["counterpart"]) > math.log(least / (1 - least))
+
+    def retold(self, a: int, b: int) -> bool:
+        """Tell whether one source tells an event in two reports: dates that meet and mostly the same words, besides the evidence."""
+        one, other = self.records[a], self.records[b]
+        if alike(one, other):
+            return True
+        meet = gap(one, other) == 0 and public_gap(one, other) in (0, None)
+        return meet and self.rarity.overlap(a, b) >= self.numbers["retold"] and self.twins(a, b, self.numbers["same_source"])
+
+    def _actors(self, one: Record, other: Record) -> tuple[str, float]:
+        wider = [frozenset().union(*(self.known_as.get(name, frozenset()) for name in side.actors), side.actors) for side in (one, other)]
+        if both := sorted((one.actors & wider[1]) | (other.actors & wider[0])):
+            rarest = max(self.rarity.idf(one.source, other.source, name) for name in both)
+            return f"actors ({both[0].partition(':')[2]})", min(self.numbers["actor_clip"], self.numbers["actor_weight"] * rarest)
+        return "actors", -self.numbers["actors_differ"]
 
 
-def _idf(records: Sequence[Record]) -> dict[str, float]:
-    count = Counter(word for record in records for word in {*record.text, *record.things, *record.actors})
-    common = max(5.0, len(records) / 10)
-    idf = {word: math.log(max(len(records), 2) / n) if n <= common else 0.0 for word, n in count.items()}
-    named = Counter(f"state:{state}" for record in records for state in record.states)
-    return idf | {state: math.log(max(len(records), 2) / n) for state, n in named.items()}
-
-
-def _candidates(records: Sequence[Record], idf: Mapping[str, float], window: float) -> list[tuple[int, int]]:
-    rare = math.log(max(len(records), 2) / max(3.0, len(records) / 200))
-    postings: dict[str, list[int]] = defaultdict(list)
-    for at, record in enumerate(records):
-        if record.lo is not None:
-            few = {key for state in record.states if idf[key := f"state:{state}"] >= rare}
-            keys = {*record.name, *record.things, *record.actors, *(word for word in record.text if idf[word] >= rare), *few}
-            for key in keys:
-                if idf[key] > 0:
-                    postings[key].append(at)
-    found: set[tuple[int, int]] = set()
-    for listed in postings.values():
-        listed.sort(key=lambda at: (records[at].lo or 0.0, at))
-        for place, a in enumerate(listed):
-            last = (records[a].hi or 0.0) + window
-            for b in listed[place + 1 :]:
-                if (records[b].lo or 0.0) > last:
-                    break
-                states = records[a].states, records[b].states
-                if not (states[0] and states[1]) or states[0] & states[1]:
-                    found.add((a, b) if a < b else (b, a))
-    return sorted(found)
-
-
-def _evidence(a: Record, b: Record, idf: Mapping[str, float], numbers: Mapping[str, float], norm: float) -> list[tuple[str, float]]:
-    both = sorted({*a.name} & {*b.name})
-    half = sorted((({*a.name} & {*b.text}) | ({*b.name} & {*a.text})) - {*both})
-    shared = math.fsum(idf[word] for word in both) + 0.5 * math.fsum(idf[word] for word in half)
-    shorter = min(math.fsum(idf[word] for word in a.name), math.fsum(idf[word] for word in b.name))
-    overlap = min(1.0, shared / shorter) if shorter else 0.0
-    name = min(shared * overlap - 2 * (1 - overlap), numbers["name_clip"]) if shorter else 0.0
-    common = {*a.text} & {*b.text}
-    cosine = math.fsum(idf[word] ** 2 for word in common) / norm if norm else 0.0
-    text = numbers["text_weight"] * max(0.0, cosine - numbers["text_floor"])
-    things = sorted({*a.things} & {*b.things})
-    entity = min(numbers["entity_clip"], math.fsum(idf[thing] for thing in things))
-    actors = sorted({*a.actors} & {*b.actors})
-    actor = numbers["actor_name"] if actors else 0.0
-    content = name + text + entity + actor
-    words_shared = " ".join([*both, *half][:6])
-    parts = [(f"names ({words_shared})", name), ("texts", text)]
-    parts += [(f"entities ({', '.join(things[:3])})", entity)] if things else []
-    parts += [(f"actors ({', '.join(actors[:2])})", actor)] if actors else []
-    if content > numbers["content_clip"]:
-        parts.append(("clip", numbers["content_clip"] - content))
-    parts.append(("onset", _onset(a, b, numbers)))
-    if states := sorted(a.states & b.states):
-        parts.append(("state", min(numbers["state_clip"], max(idf[f"state:{state}"] for state in states))))
-    if a.actor_states and b.actor_states:
-        agree = bool(a.actor_states & b.actor_states)
-        parts.append(("suspected state", numbers["actor_state"] if agree else -numbers["actor_differs"]))
-    if "unknown" not in (a.technique, b.technique):
-        parts.append(("technique", _technique(a.technique, b.technique, numbers)))
-    identical = a.exact == b.exact and cosine >= 0.9 and (a.lo, a.hi) == (b.lo, b.hi)
-    if a.source == b.source and not identical:
-        parts.append(("same source", -numbers["same_source"]))
-    return parts
-
-
-def _onset(a: Record, b: Record, numbers: Mapping[str, float]) -> float:
-    apart = gap(a, b)
-    if apart is None:
-        return 0.0
-    if apart > 0:
-        return -apart / numbers["gap_days"]
-    length = sum(max(1.0, (record.hi or 0.0) - (record.lo or 0.0)) for record in (a, b))
-    return math.log(0.9 / min(0.9, length / (length + 2 * numbers["window_days"])))
-
-
-def _technique(a: str, b: str, numbers: Mapping[str, float]) -> float:
+def _technique(a: str, b: str, numbers: Numbers) -> float:
     if a == b:
         return numbers["technique_same"]
     return 0.0 if any({a, b} <= classes for classes in COMPATIBLE) else -numbers["technique_differs"]

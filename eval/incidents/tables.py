@@ -1,0 +1,48 @@
+"""The six published tables of incidents as one table of reports, and a key for every report that does not depend on greyzone's ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from greyzone.incidents import read_reports
+
+MAPPING: dict[str, object] = {
+    "source": "ukraine",
+    "columns": {
+        "name": "canonical_incident_name",
+        "description": "description",
+        "source_id": "original_id",
+        "onset": "date",
+        "target_states": "target_country_iso",
+        "actors": "actor",
+        "actor_states": "actor_country",
+        "technique_class": "event_subtype",
+        "organisation": "target_actor",
+        "urls": ["native_source_url", "external_citation_urls"],
+    },
+    "separators": {"target_states": ";"},
+}
+"""How the merged table of the war in Ukraine is read, as docs/data.md has it."""
+
+FILES: dict[str, str] = {
+    "eurepoc": "eurepoc_global_1.1.csv.gz",
+    "dcid": "dcid_2.0_odd.csv.gz",
+    "cfr": "cfr_cyber_operations_tracker.csv.gz",
+    "csis": "csis_significant_incidents_parsed.csv.gz",
+    "cyberpeace": "cyberpeace_ukraine_events.csv.gz",
+    "ukraine": "ukraine_war_cyber_ops_merged.csv.gz",
+}
+"""Source and file of each table."""
+
+
+def published_reports(folder: Path) -> pa.Table:
+    """Return the reports of all tables as one table of `REPORTS`."""
+    batches = [read_reports(folder / file, mapping=MAPPING if source == "ukraine" else None) for source, file in FILES.items()]
+    return pa.concat_tables([batch.reports for batch in batches])
+
+
+def key_of(row: dict[str, object]) -> str:
+    """Return "source:row" of a report: its table and 1-based row there."""
+    return f"{row['source']}:{row['offset']}"

@@ -1,0 +1,158 @@
+"""Which reports are one event: crowds, chance, rivals and chains, on invented reports."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from greyzone.doctrine import load_doctrine
+from greyzone.incidents import canonicalise
+from greyzone.incidents.crowds import Crowds
+from greyzone.incidents.rarity import rarity_of
+from greyzone.incidents.record import record_of
+from greyzone.records import REPORTS, table
+
+DOCTRINE = load_doctrine()
+LONG_NAME = "Lanternfish wiper erased registers of lighthouse keepers"
+
+
+def day(month: int, number: int, hour: int = 0) -> datetime:
+    return datetime(2020, month, number, hour, tzinfo=UTC)
+
+
+def report(**fields: object) -> dict[str, object]:
+    row: dict[str, object] = {
+        "report_id": "rep-0",
+        "source": "one",
+        "name": "Lanternfish",
+        "description": "",
+        "technique_class": "disruption",
+    }
+    row |= {"onset_lo": day(5, 4), "onset_hi": day(5, 4, 23), "onset_precision": "day", "target_states": ["EE"], "admiralty": 2}
+    return row | fields
+
+
+def merged(rows: list[dict[str, object]]):
+    return canonicalise(table(rows, REPORTS), doctrine=DOCTRINE)
+
+
+def crowd(n: int = 60) -> list[dict[str, object]]:
+    return [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(n)]
+
+
+def test_no_chain_joins_onsets_that_lie_apart():
+    def told(at: int, first: datetime, last: datetime) -> dict[str, object]:
+        return report(report_id=f"rep-{at}", source=f"s{at}", name=LONG_NAME, onset_lo=first, onset_hi=last)
+
+    # The second source knows only the year, and agrees with both others; these are eleven months apart.
+    rows = [told(0, day(1, 4), day(1, 5)), told(1, day(1, 1), day(12, 31)), told(2, day(12, 4), day(12, 5))]
+    result = merged([*rows, *crowd()])
+    groups = [set(row["reports"]) for row in result.incidents.to_pylist() if row["target_state"] == "EE"]
+    assert sorted(map(len, groups)) == [1, 2]
+    assert not any({"rep-0", "rep-2"} <= group for group in groups)
+    assert any("not merged: it would chain dates 334 days apart" in row["evidence"] for row in result.merges.to_pylist())
+
+
+def test_no_chain_joins_two_events_of_one_source():
+    names = ["Lanternfish wiper erased registers of Harju beacon", "Phone lines of Viru pier flooded by otters"]
+    one, two = (report(report_id=f"rep-{at}", source="a", name=name) for at, name in enumerate(names))
+    rows = [one, two, report(report_id="rep-2", source="b", name=names[0]), report(report_id="rep-3", source="c", name=names[1])]
+    rows.append(report(report_id="rep-4", source="d", name=" and ".join(names)))
+    groups = [set(row["reports"]) for row in merged([*rows, *crowd()]).incidents.to_pylist() if row["target_state"] == "EE"]
+    assert not any({"rep-0", "rep-1"} <= group for group in groups)
+    assert {"rep-0", "rep-2"} <= next(group for group in groups if "rep-0" in group)
+
+
+def test_an_event_told_twice_by_one_source_joins_by_the_report_of_another():
+    text = "Lanternfish wiper erased registers of lighthouse keepers in Harju on Monday, the coast guard of Viru said"
+    rows = [
+        report(report_id="rep-0", source="a", name="Wiper in Harju", description=text),
+        report(report_id="rep-1", source="a", name="Keepers lose registers", description=text + " again"),
+        report(report_id="rep-2", source="b", name="Lanternfish", description=text),
+    ]
+    row = next(item for item in merged([*rows, *crowd()]).incidents.to_pylist() if item["target_state"] == "EE")
+    assert row["reports"] == ["rep-0", "rep-1", "rep-2"]
+    # Without the other source nothing says that the two are one.
+    assert merged([*rows[:2], *crowd()]).incidents.num_rows == 61 + 1
+
+
+def test_a_report_with_two_likely_counterparts_is_left_to_a_person():
+    def told(at: int, source: str, name: str, number: int) -> dict[str, object]:
+        when = {"onset_lo": day(5, number), "onset_hi": day(5, number, 23)}
+        return report(report_id=f"rep-{at}", source=source, name=name, **when)
+
+    rows = [
+        told(0, "a", "Lanternfish wiper in the beacon office of Harju and on phone lines of Viru pier", 4),
+        told(1, "b", "Lanternfish wiper erased pay slips of the beacon office of Harju", 4),
+        told(2, "b", "Phone lines of Viru pier flooded by Lanternfish", 5),
+    ]
+    result = merged([*rows, *crowd()])
+    alone = merged([*rows[:2], *crowd()])
+    posterior = {(row["report_a"], row["report_b"]): row["posterior"] for row in result.merges.to_pylist()}
+    assert alone.merges.to_pylist()[0]["posterior"] > 0.9
+    assert posterior["rep-0", "rep-1"] < 0.75
+    assert set(result.merges.column("decision").to_pylist()) == {"review"}
+
+
+def test_a_report_of_a_third_source_changes_little_for_pairs_of_the_others():
+    text = "Lanternfish wiper erased registers of lighthouse keepers in Harju"
+    rows = [report(report_id=f"rep-{at}", source=source, name=text) for at, source in enumerate("ab")]
+    more = report(report_id="rep-2", source="c", name=text)
+    before, after = merged([*rows, *crowd()]), merged([*rows, more, *crowd()])
+    kept = [row for row in after.merges.to_pylist() if row["report_b"] != "rep-2"]
+    assert [(row["report_a"], row["report_b"], row["decision"]) for row in kept] == [("rep-0", "rep-1", "merged")]
+    assert kept[0]["posterior"] == pytest.approx(before.merges.to_pylist()[0]["posterior"], abs=0.001)
+    # The id is that of the least report id: a report with a greater one joins and changes nothing.
+    first, second = ({row["incident_id"] for row in result.incidents.to_pylist()} for result in (before, after))
+    assert first == second
+
+
+def test_meaning_tells_what_words_do_not():
+    names = ["Lanternfish strike on trams", "Attack upon the rail network of the capital"]
+    rows = [report(report_id=f"rep-{at}", source=f"s{at}", name=name) for at, name in enumerate(names)]
+    many = [
+        report(report_id=f"rep-x{at}", source=f"s{at % 2}", name=f"Matter q{at}q", target_states=[["FR"], ["DE"]][at // 2 % 2])
+        for at in range(400)
+    ]
+    vectors = np.random.default_rng(0).normal(size=(402, 16)).astype(np.float32)
+    vectors[1] = vectors[0] + 0.05 * vectors[1]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    whole = table([*rows, *many], REPORTS)
+    assert canonicalise(whole, doctrine=DOCTRINE).merges.num_rows == 0
+    pair = canonicalise(whole, doctrine=DOCTRINE, vectors=vectors).merges.to_pylist()
+    assert [(row["report_a"], row["report_b"]) for row in pair] == [("rep-0", "rep-1")]
+    order = np.random.default_rng(1).permutation(402)
+    again = canonicalise(whole.take(order), doctrine=DOCTRINE, vectors=vectors[order])
+    assert again.merges.to_pylist() == pair
+
+
+def test_what_different_events_share_is_measured_and_the_ratio_rises():
+    records = [record_of(table([row], REPORTS).to_pylist()[0]) for row in _template_reports()]
+    numbers = DOCTRINE.section("canonical")
+    found = rarity_of(records, numbers)
+    assert found.ratios == sorted(found.ratios)
+    # All texts hold the same eight words: sharing them is what chance does, and a pair gains nothing by it.
+    assert found.shared(found.mass(0, 1)) < 1
+    assert sum(found.chance) == pytest.approx(1, abs=1e-6)
+
+
+def _template_reports() -> list[dict[str, object]]:
+    states = ["EE", "LV", "LT", "FI", "SE"]
+    text = "Otters claimed a flood of requests upon the portal of a bank"
+    return [report(report_id=f"rep-{at:03}", source=f"s{at % 2}", name=text, target_states=[states[at // 2 % 5]]) for at in range(400)]
+
+
+def test_crowds_count_what_a_date_and_a_state_leave():
+    rows = [report(report_id=f"rep-{at}", source="ab"[at % 2], onset_lo=day(5, 1 + at), onset_hi=day(5, 1 + at, 23)) for at in range(20)]
+    rows += [report(report_id="rep-z", source="b", target_states=[]), report(report_id="rep-y", source="b", target_states=["FR"])]
+    records = [record_of(row) for row in table(rows, REPORTS).to_pylist()]
+    numbers = DOCTRINE.section("canonical")
+    told = dict(Crowds(records, numbers).where_and_when(0, 1))
+    # 1 and 2 May lie a day apart: slack_days around each. Source b has even days of May; of the report without a state the part counts
+    # that names EE among those that name one.
+    near = [record for record in records if record.source == "b" and record.lo <= records[0].hi + 5 and record.hi >= records[0].lo - 5]
+    named = sum("EE" in record.states for record in near)
+    assert named == 3
+    assert f"one of {3 + 1 * 3 / 4:.0f}" in told or told["one of 4"] < 0
