@@ -25,6 +25,7 @@ from greyzone.link.kinds import prepared, speaks_of_leaks, type_scores
 from greyzone.link.lag import ANCHORS, Kernel, Onsets, kernel_of, timing
 from greyzone.link.meaning import Cosines, Null, semantic_evidence
 from greyzone.link.placebo import Placebo, precision_at, q_values, shift_days
+from greyzone.link.population import _fit, change_points, hawkes_test, population_tests
 from greyzone.link.sectors import SECTORS, topics_of
 from greyzone.link.shown import rivals_of
 from greyzone.records import DOCUMENTS, INCIDENTS, LINK_TYPES, LLRS, MEMBERS, NARRATIVES, table
@@ -649,3 +650,67 @@ def test_evidence_says_why_it_was_chosen():
     other = run(case | {"incidents": table(incidents, INCIDENTS)}).links.to_pylist()[0]
     assert (other["incident_id"], other["shared_entities"]) == ("inc-Zarnovik", [])
     assert other["evidence_reasons"] == ["time"] * 5
+
+
+# --- states as a whole --------------------------------------------------------------------------------------------------------------
+
+
+def test_hawkes_holds_its_level_on_bursty_noise_and_finds_excitation():
+    rng = np.random.default_rng(31)
+    rejected = 0
+    for draw in range(60):
+        series, days = bursty_series(rng, 200), np.sort(rng.choice(200, 30, replace=False))
+        rejected += hawkes_test(series, days, mean=3.0, shifts=99, seed=draw)["p"] <= 0.05
+    assert rejected <= 8  # of 60 at the 5 % level: 3 expected, more than 8 in 1 of 200
+    days = np.sort(rng.choice(200, 30, replace=False))
+    series = rng.poisson(5, 200).astype(float)
+    for day in days:
+        series[day : day + 4] += rng.poisson(4, len(series[day : day + 4]))
+    found = hawkes_test(series, days, mean=3.0, shifts=99, seed=0)
+    assert found["p"] <= 0.02
+    # Each incident brought some sixteen items.
+    assert 8 < found["excited"] < 24
+
+
+def test_hawkes_fit_is_at_least_as_likely_as_any_on_a_grid():
+    rng = np.random.default_rng(3)
+    series = rng.poisson(4, 120).astype(float)
+    own = np.convolve(series, [0, 0.5, 0.3, 0.2])[:120]
+    events = np.zeros((1, 120))
+    events[0, 20:120:20] = 1
+    likely, weights = _fit(series, own, events)
+    assert (weights >= 0).all()
+    for mu in np.linspace(0.5, 5, 10):
+        for alpha in np.linspace(0, 0.9, 10):
+            for gamma in np.linspace(0, 3, 7):
+                rate = mu + alpha * own + gamma * events[0]
+                assert likely[0] >= (series * np.log(rate) - rate).sum() - 1e-3
+
+
+def test_changepoints_by_hand_and_in_noise():
+    assert change_points(np.array([1.0, 1.1, 1, 1.1, 5, 5.1, 5, 5.1])) == [4]
+    assert change_points(np.full(30, 2.0)) == []
+    rng = np.random.default_rng(8)
+    assert sum(len(change_points(rng.normal(size=60))) for _ in range(50)) <= 15
+
+
+def test_population_tests_refuse_with_a_reason_and_tell_otherwise():
+    days = np.arange(20, 320, 10, dtype=float)
+    when = Onsets(days, days + 1, np.full(30, math.nan), np.full(30, math.nan))
+    rng = np.random.default_rng(2)
+    volume = rng.poisson(3, 330).astype(float)
+    volume[100:110] += 40
+    found = population_tests(when, ["XA"] * 30, [(0, volume)], [["XA", "XB"]], doctrine=DOCTRINE, seed=0)
+    assert {name: [row["state"] for row in rows] for name, rows in found.items()} == {name: ["XA", "XB"] for name in found}
+    assert all(rows[0]["refused"] is None for rows in found.values())
+    assert found["burst_tests"][0]["bursts"] == 1
+    assert found["changepoints"][0]["changes"]
+    for name in ("population_tests", "burst_tests", "hawkes_tests"):
+        assert 0 < found[name][0]["p"] <= 1
+        assert "0 incidents" in found[name][1]["refused"]
+        assert found[name][1]["p"] is None
+    few = population_tests(when.rows(np.arange(12)), ["XA"] * 12, [(0, volume)], [["XA"]], doctrine=DOCTRINE, seed=0)
+    assert few["hawkes_tests"][0]["refused"].endswith("at least 30 are needed")
+    assert few["burst_tests"][0]["refused"] is None
+    silent = population_tests(when, ["XA"] * 30, [(0, volume)], [[]], doctrine=DOCTRINE, seed=0)
+    assert {rows[0]["refused"] for rows in silent.values()} == {"no narrative names the state"}

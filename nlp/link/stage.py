@@ -30,8 +30,8 @@ from greyzone.errors import InputError
 from greyzone.link.bursts import daily, find_bursts
 from greyzone.link.content import content_of
 from greyzone.link.corpus import MICROSECONDS, Contents, days_of, read_contents, read_corpus
-from greyzone.link.eventstudy import event_studies
 from greyzone.link.lag import Onsets, kernel_of
+from greyzone.link.population import population_tests
 from greyzone.link.rows import Told, links_table
 from greyzone.link.weighing import Vectors, Weighed, weigh
 from greyzone.link.weights import Weights
@@ -114,7 +114,7 @@ class Linker:
             "placebo_pairs": placebo.pairs,
             "placebo_reason": None if placebo.shifts else "no bursts, or a corpus too short to shift the incidents in time",
             **_names(told.contents, len(told.gazetteer.entities), len(self.names)),
-            "population_tests": _population(told, self.seed),
+            **_population(told, self.seed),
             "calibrated": self.model is not None,
             "model": None if self.model is None else {"fingerprint": self.model.fingerprint, **self.model.record},
         }
@@ -198,11 +198,10 @@ def _names(contents: Contents, entities: int, names: int) -> dict[str, object]:
     }
 
 
-def _population(told: Told, seed: int) -> list[dict[str, object]]:
+def _population(told: Told, seed: int) -> dict[str, list[dict[str, object]]]:
     targets = [sorted(codes or ()) for codes in told.narratives["targets"].to_pylist()]
     states = told.incidents["target_state"].to_pylist()
-    shifts = int(told.doctrine["link.event_shifts"])
-    return event_studies(told.onsets, states, daily(told.narratives), targets, shifts=shifts, seed=seed)
+    return population_tests(told.onsets, states, daily(told.narratives), targets, doctrine=told.doctrine, seed=seed)
 
 
 def _ordered(rows: pa.Table, vectors: Floats, name: str) -> tuple[pa.Table, Floats]:
