@@ -81,20 +81,16 @@ def invent(shape: Shape, seed: int) -> tuple[list[set[str]], dict[Pair, float]]:
     sides: list[tuple[list[str], list[str]]] = []
     links: dict[Pair, float] = {}
     for number in range(CAMPAIGNS):
-        ends = [
-            [f"{kind}{number}.{at}" for at in range(rng.integers(low, high + 1))]
-            for kind, (low, high) in (("i", shape.incidents), ("n", shape.narratives))
-        ]
-        for side in (0, 1):
-            if sides and rng.random() < shape.shared:
-                ends[side].append(str(rng.choice(sides[-1][side])))
-        sides.append((ends[0], ends[1]))
-        kept = {pair for pair in itertools.product(*ends) if rng.random() < shape.found}
-        for side, other in ((0, 1), (1, 0)):
-            for end in ends[side]:
-                if not any(pair[side] == end for pair in kept):
-                    partner = str(rng.choice(ends[other]))
-                    kept.add((end, partner) if side == 0 else (partner, end))
+        incidents = [f"i{number}.{at}" for at in range(rng.integers(shape.incidents[0], shape.incidents[1] + 1))]
+        narratives = [f"n{number}.{at}" for at in range(rng.integers(shape.narratives[0], shape.narratives[1] + 1))]
+        if sides and rng.random() < shape.shared:
+            incidents.append(str(rng.choice(sides[-1][0])))
+        if sides and rng.random() < shape.shared:
+            narratives.append(str(rng.choice(sides[-1][1])))
+        sides.append((incidents, narratives))
+        kept = {pair for pair in itertools.product(incidents, narratives) if rng.random() < shape.found}
+        kept |= {(one, str(rng.choice(narratives))) for one in incidents if all(pair[0] != one for pair in kept)}
+        kept |= {(str(rng.choice(incidents)), other) for other in narratives if all(pair[1] != other for pair in kept)}
         links |= {pair: float(rng.uniform(0.5, 1)) for pair in sorted(kept)}
     for number, (incidents, _) in enumerate(sides):
         for _ in range(rng.poisson(shape.false)):
