@@ -261,9 +261,9 @@ class _Judge:
             for name in self._names
         ]
         odds = near / (words - near)
-        return np.array(theirs, dtype=bool) & (
-            (total >= rules.acronym_uses) & (inside < total / 2) & (inside < rules.acronym_lift * odds * (total - inside))
-        )
+        elsewhere = (total >= rules.acronym_uses) & (inside < total / 2) & (inside < rules.acronym_lift * odds * (total - inside))
+        found: npt.NDArray[np.bool_] = np.array(theirs, dtype=bool) & elsewhere
+        return found
 
     def _has_company(self, uses: Int64s, clear: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Tell which uses have another, clear entity within the neighbourhood, or an artefact in the text."""

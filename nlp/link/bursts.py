@@ -64,5 +64,5 @@ def daily(narratives: pa.Table) -> list[tuple[int, npt.NDArray[np.float64]]]:
             found.append((0, np.zeros(0)))
             continue
         first = int(days[told].min())
-        found.append((first, np.bincount(days[told] - first, weights=documents[told])))
+        found.append((first, np.bincount(days[told] - first, weights=documents[told]).astype(np.float64)))
     return found

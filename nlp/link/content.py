@@ -90,7 +90,7 @@ class Content:
 
     def block(self, block: slice, incidents: Rows) -> dict[str, Matrix]:
         """Return the evidence of a block of narratives and some incidents by kind, each (block, n)."""
-        kinds = {"entity": self.entity, "geo_sector": self.geo_sector, "artefact": self.artefact}
+        kinds: dict[str, Shared | Areas] = {"entity": self.entity, "geo_sector": self.geo_sector, "artefact": self.artefact}
         return {name: kind.block(block, incidents) for name, kind in kinds.items()}
 
 

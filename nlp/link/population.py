@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +65,13 @@ class State:
             return f"{self.series.sum():.0f} documents of narratives that name the state; at least {items} are needed"
         return None
 
+    def too_short(self) -> str | None:
+        """Return why no changepoints are looked for, or None."""
+        weeks = len(self.series) // SPAN
+        if not self.narratives:
+            return "no narrative names the state"
+        return f"{weeks} whole weeks; at least {FEWEST_WEEKS} are needed" if weeks < FEWEST_WEEKS else None
+
 
 def population_tests(
     onsets: Onsets,
@@ -102,23 +110,14 @@ def population_tests(
 
     for state in states_of(onsets, states, volumes, targets):
         refused = state.refusal(incidents=FEWEST)
-        told("population_tests", state, refused, lambda at=state: _event(at, shifts, seed), statistic=None, p=None, shifts=0)  # type: ignore[misc]
-        bursts = kleinberg_days(state.series)
-        reason = refused or (None if bursts.any() else "no burst by Kleinberg's automaton")
-        told("burst_tests", state, reason, lambda at=state, days=bursts: _bursts(at, days, shifts, seed), bursts=0, statistic=None, p=None)  # type: ignore[misc]
+        told("population_tests", state, refused, partial(_event, state, shifts, seed), statistic=None, p=None, shifts=0)
+        inside = kleinberg_days(state.series)
+        reason = refused or (None if inside.any() else "no burst by Kleinberg's automaton")
+        told("burst_tests", state, reason, partial(_bursts, state, inside, shifts, seed), bursts=0, statistic=None, p=None)
         reason = state.refusal(incidents=few, items=items)
-        told(
-            "hawkes_tests",
-            state,
-            reason,
-            lambda at=state: hawkes_test(at.series, at.days, mean=mean, shifts=draws, seed=seed),
-            statistic=None,
-            p=None,
-        )  # type: ignore[misc]
-        weeks = len(state.series) // SPAN
-        reason = "no narrative names the state" if not state.narratives else None
-        reason = reason or (f"{weeks} whole weeks; at least {FEWEST_WEEKS} are needed" if weeks < FEWEST_WEEKS else None)
-        told("changepoints", state, reason, lambda at=state: {"changes": _changes(at)}, changes=[])  # type: ignore[misc]
+        hawkes = partial(hawkes_test, state.series, state.days, mean=mean, shifts=draws, seed=seed)
+        told("hawkes_tests", state, reason, hawkes, statistic=None, p=None)
+        told("changepoints", state, state.too_short(), partial(_changes, state), changes=[])
     return found
 
 
@@ -205,11 +204,13 @@ def _fit(series: Vector, own: Vector, excited: npt.NDArray[np.float64]) -> tuple
     total = parts.sum(axis=2)
 
     def rate(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.maximum(np.matmul(weights[:, None, :], parts)[:, 0], 1e-12)
+        expected: npt.NDArray[np.float64] = np.maximum(np.matmul(weights[:, None, :], parts)[:, 0], 1e-12)
+        return expected
 
     def step(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         found = weights * np.matmul(parts, (series / rate(weights))[:, :, None])[:, :, 0]
-        return np.divide(found, total, out=np.zeros_like(found), where=total > 0)
+        scaled: npt.NDArray[np.float64] = np.divide(found, total, out=np.zeros_like(found), where=total > 0)
+        return scaled
 
     def likelihood(weights: npt.NDArray[np.float64]) -> Vector:
         expected = rate(weights)
@@ -269,13 +270,13 @@ def _bursts(state: State, inside: npt.NDArray[np.bool_], shifts: int, seed: int)
     return {"bursts": begun, "statistic": round(observed, 9), "p": p, "expected": round(float(soon.mean()), 9)}
 
 
-def _changes(state: State) -> list[Result]:
+def _changes(state: State) -> Result:
     weeks = len(state.series) // SPAN
     volume = state.series[: weeks * SPAN].reshape(weeks, SPAN).sum(axis=1)
     values = np.log1p(volume)
     bounds = [0, *change_points(values), weeks]
     start = date(1970, 1, 1) + timedelta(days=state.first)
-    return [
+    changes = [
         {
             "week": (start + timedelta(days=SPAN * bounds[at])).isoformat(),
             "before": round(float(np.expm1(values[bounds[at - 1] : bounds[at]].mean())), 3),
@@ -283,6 +284,7 @@ def _changes(state: State) -> list[Result]:
         }
         for at in range(1, len(bounds) - 1)
     ]
+    return {"changes": changes}
 
 
 def _shifts(length: int, shifts: int, seed: int) -> Rows:
