@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greyzone.doctrine import load_doctrine
 from greyzone.entities import Entity, Gazetteer, Name, build_gazetteer, find_artefacts, find_entities, find_matches, read_names, refang
 from greyzone.entities.artefacts import artefacts_of
 from greyzone.entities.automaton import build_automaton, outermost
 from greyzone.entities.gazetteer import general_words
+from greyzone.entities.matching import NameRules, judge_uses
 from greyzone.entities.tagger import HubTagger, Tagger
 from greyzone.entities.tokens import seen_words, tokens
+from greyzone.entities.uses import read_uses
 from greyzone.errors import EncoderError, InputError
 from greyzone.records import INCIDENTS, table
 from greyzone.text import fold, words
@@ -322,3 +325,52 @@ def test_a_model_reads_all_of_a_long_text(tmp_path: Path):
     ]
     with pytest.raises(EncoderError):
         HubTagger(tmp_path / "none").tag(["x"])
+
+
+def test_plain_words_of_attackers_count_near_the_field_only():
+    table = [Name("actor", "Superman"), Name("actor", "Turkestrox"), Name("actor", "Grizzle Moth")]
+    gazetteer = build_gazetteer(incidents(*field_of_incidents()), table)
+    texts = [f"number {at}: the film with Superman was long" for at in range(6)]
+    texts += [
+        "then Turkestrox sent zorbware",
+        "and Turkestrox used zorbware",
+        "so Grizzle Moth went home",
+        "Turkestrox sent zorbware again",
+    ]
+    texts += ["they say that Superman sent zorbware"]
+    assert sorted(set(found(texts, gazetteer))) == [
+        (6, "Turkestrox"),
+        (7, "Turkestrox"),
+        (8, "Grizzle Moth"),
+        (9, "Turkestrox"),
+        (10, "Superman"),
+    ]
+
+
+def test_an_acronym_that_is_mostly_somebody_elses_is_no_attacker():
+    gazetteer = build_gazetteer(incidents(*field_of_incidents()), [Name("actor", "Guild of Peas", ("GQP",))])
+    talk = [f"number {at}: the GQP will vote on it today" for at in range(40)]
+    mixed = [*talk, "zorbware hit the GQP", *(f"number {at}: zorbware was seen" for at in range(5))]
+    matches = find_matches(mixed, gazetteer)
+    assert matches.borrowed == ("gqp",)
+    assert len(matches) == 0
+    assert matches.unsupported == {"gqp": 41}
+    # Where it is met in the talk of the field, it is theirs.
+    field = [f"number {at}: GQP sent zorbware to it" for at in range(40)]
+    assert len(find_matches([*field, *(f"number {at}: nothing happened" for at in range(40))], gazetteer)) == 40
+
+
+def test_a_region_after_a_comma_is_where_and_no_name():
+    gazetteer = build_gazetteer(incidents({"entities": [{"kind": "organisation", "value": "Waynesboro Works, Virginia"}]}))
+    assert found(["Virginia is large", "at Waynesboro Works today"], gazetteer) == [(1, "Waynesboro Works, Virginia")]
+
+
+def test_copies_are_looked_up_once_and_weigh_as_often():
+    gazetteer = build_gazetteer(incidents({"entities": [{"kind": "malware", "value": "Shadow"}]}))
+    distinct = ["The Shadow came", "in the shadow of it"]
+    rules = NameRules.of(load_doctrine())
+    uses = read_uses(distinct, gazetteer, near=rules.near)
+    once = judge_uses(uses, gazetteer, rules, np.array([3, 7]))
+    every = find_matches([distinct[0]] * 3 + [distinct[1]] * 7, gazetteer)
+    assert once.ambiguities == every.ambiguities
+    assert once.unsupported == every.unsupported

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pycountry
 
 from greyzone.entities.artefacts import ARTEFACTS, spelling
 from greyzone.entities.automaton import Automaton, build_automaton
@@ -226,8 +227,11 @@ def _surfaces(entity: Entity) -> list[tuple[str, str]]:
         spelt = spelling(kind, value)
         return [(f"{kind} {spelt}", value)] if spelt else []
     found: dict[str, str] = {}
-    for part in _PARTS.split(value):
+    for at, part in enumerate(_PARTS.split(value)):
         folded = [fold(word) for word in words(part)]
+        # "Waynesboro, Virginia": where something is is no name of it.
+        if at and " ".join(folded) in _regions():
+            continue
         if not folded or _is_state(part) or not any(_tells(word) for word in folded):
             continue
         if len(folded) == 1 and (len(folded[0]) < 3 or folded[0] in GENERIC or folded[0].isdigit()):
@@ -249,6 +253,12 @@ def _is_state(name: str) -> bool:
 
 def _tells(word: str) -> bool:
     return word not in GENERIC and word not in _folded_stopwords()
+
+
+@cache
+def _regions() -> frozenset[str]:
+    """Return the folded names of the states' subdivisions (ISO 3166-2)."""
+    return frozenset(" ".join(fold(word) for word in words(region.name)) for region in pycountry.subdivisions)
 
 
 @cache

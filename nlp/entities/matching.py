@@ -15,7 +15,9 @@ a word of the language is no name, whatever stands by it. Artefacts, states and 
 
 Borrowed acronyms: those who attack and what they use live in the field's talk. An acronym of theirs that the corpus uses often (at least
 `acronym_uses` times), mostly away from words of the field, and near them no oftener than any word is (odds below `acronym_lift` times
-those of all words), is somebody else's here (GOP is a party before it is an alias of hackers): none of its uses counts.
+those of all words), is somebody else's here (GOP is a party before it is an alias of hackers): none of its uses counts. Other names of
+theirs of one plain word (Superman, Trident, Mask) count only near a word of the field, unless most of their uses here are: the share
+(inside + k pool) / (uses + k) is at least one half, pool that of all such names together.
 
 The numbers stand in the doctrine under `link.names`. Uses are weighed by the copies of their text, so that looking a text up once changes
 nothing.
@@ -224,15 +226,16 @@ class _Judge:
         uses, rules = self._uses, self._rules
         ambiguity = self._ambiguity(uses)
         of_use = ambiguity[uses[:, 3]] if len(uses) else np.zeros(0)
+        lower = uses[:, 6] == LOWER
         clear = of_use < rules.clear
         company = (uses[:, 7] > 0) | self._has_company(uses, clear)
         capital = uses[:, 6] == CAPITAL
-        lower = uses[:, 6] == LOWER
         word = np.array([name in self._gazetteer.ordinary for name in self._names], dtype=bool)[uses[:, 3]]
         names = np.array([self._is_name_word(name) for name in self._names], dtype=bool)[uses[:, 3]]
         needs = np.where((of_use >= rules.common) | (names & word), company & ~lower, np.where(lower & word, False, capital | company))
         borrowed = self._borrowed(uses)
-        supported = (clear | needs) & ~borrowed[uses[:, 3]]
+        astray = self._plain(uses)[uses[:, 3]] & (uses[:, 7] == 0)
+        supported = (clear | needs) & ~borrowed[uses[:, 3]] & ~astray
         support = np.where(clear, 0, np.where(capital & company, 3, np.where(capital, 1, 2)))
         return self._matches(uses, supported, of_use, support, np.where(borrowed, 1.0, ambiguity), borrowed)
 
@@ -246,6 +249,22 @@ class _Judge:
         measured = np.where(total < rules.few, prior, (lower + rules.prior_uses * prior) / (total + rules.prior_uses))
         return np.where(self._areas(), 0.0, measured)
 
+    def _plain(self, uses: Int64s) -> npt.NDArray[np.bool_]:
+        """Tell which names of attackers and tools are one plain word that these texts do not mostly use near words of the field."""
+        theirs = np.array([name.isalpha() and self._is_attackers(name) for name in self._names], dtype=bool)
+        told = uses[(uses[:, 7] >= 0) & theirs[uses[:, 3]]]
+        if not self._words[:, 1].any():
+            return np.zeros(len(theirs), dtype=bool)
+        weight = self._copies[told[:, 0]].astype(np.float64)
+        total = np.bincount(told[:, 3], weights=weight, minlength=len(theirs))
+        inside = np.bincount(told[:, 3], weights=weight * (told[:, 7] > 0), minlength=len(theirs))
+        pool = inside.sum() / total.sum() if total.sum() >= self._rules.few else 0.5
+        share = (inside + self._rules.prior_uses * pool) / (total + self._rules.prior_uses)
+        return np.asarray(theirs & (share < 0.5), dtype=bool)
+
+    def _is_attackers(self, name: str) -> bool:
+        return all(self._gazetteer.entities[at].kind in ("actor", "malware") for at in self._gazetteer.surfaces[name])
+
     def _borrowed(self, uses: Int64s) -> npt.NDArray[np.bool_]:
         """Tell which names are acronyms of attackers and their tools that these texts use for somebody else."""
         size, rules = len(self._names), self._rules
@@ -255,11 +274,7 @@ class _Judge:
         weight = self._copies[uses[:, 0]].astype(np.float64)
         total = np.bincount(uses[:, 3], weights=weight, minlength=size)
         inside = np.bincount(uses[:, 3], weights=weight * (uses[:, 7] > 0), minlength=size)
-        entities, acronyms = self._gazetteer.entities, self._gazetteer.acronyms
-        theirs = [
-            name in acronyms and all(entities[at].kind in ("actor", "malware") for at in self._gazetteer.surfaces[name])
-            for name in self._names
-        ]
+        theirs = [name in self._gazetteer.acronyms and self._is_attackers(name) for name in self._names]
         odds = near / (words - near)
         elsewhere = (total >= rules.acronym_uses) & (inside < total / 2) & (inside < rules.acronym_lift * odds * (total - inside))
         found: npt.NDArray[np.bool_] = np.array(theirs, dtype=bool) & elsewhere

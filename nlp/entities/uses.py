@@ -41,11 +41,12 @@ class Uses:
     Attributes
     ----------
     names
-        (n, 8): row, start, end, name (place in `names_of`), first word, last word, case, whether a word of the field is near.
+        (n, 8): row, start, end, name (place in `names_of`), first word, last word, case, and whether a word of the field is near (1 or 0;
+        -1 in scripts that the words of the field are not written in).
     artefacts
         (n, 4): row, start, end, entity.
     words
-        (texts, 2): words of each text, and how many of them stand near a word of the field.
+        (texts, 2): words of each text, and how many of them stand near a word of the field; 0 in such scripts.
     """
 
     names: Int64s
@@ -127,7 +128,7 @@ class _Hits:
         read = tokens(text)
         words = read.folded
         if seen is None:
-            self._count(words)
+            self._words.extend((0, 0))
         if not text.isascii():
             words = [
                 self._uncased(word, text[a:b]) if word not in self._gazetteer.vocabulary else word
@@ -143,7 +144,8 @@ class _Hits:
             start = read.starts[first]
             inside = tagged or any(tag.first <= first and last <= tag.last for tag in read.tags)
             case = SILENT if inside else _case(text, read, first, last, acronym=name in self._gazetteer.acronyms)
-            self._uses.extend((row, start, read.ends[last - 1], self._number[name], first, last, case, self._in_field(words, first, last)))
+            near = self._in_field(words, first, last) or -(seen is None)
+            self._uses.extend((row, start, read.ends[last - 1], self._number[name], first, last, case, near))
 
     def _take(self, row: int, artefact: Artefact) -> None:
         for at in self._gazetteer.surfaces.get(f"{artefact.kind} {artefact.value}", ()):
