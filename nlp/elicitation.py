@@ -305,7 +305,7 @@ def _free_fit(wins: Reals, ridge: float) -> tuple[Reals, Reals]:
 
 
 def _log_units(levels: Sequence[float], base: float) -> Reals:
-    return np.log(np.power(base, np.array(levels)) - 1) - math.log(base**HIGHEST - 1)
+    return np.asarray(np.log(np.power(base, np.array(levels)) - 1) - math.log(base**HIGHEST - 1))
 
 
 def _base_fit(wins: Reals, levels: Sequence[float], span: tuple[float, float]) -> tuple[float, tuple[float, float], bool]:

@@ -68,6 +68,12 @@ MEASURES = (
         "greyzone eval links --part type1 --part synthetic",
     ),
     Forwarded(
+        "impact",
+        "greyzone.eval.impact.command",
+        "Measure the impact score: axioms, known cases, gradings, doctrines, interval coverage, speed, adversaries and bad input.",
+        "greyzone eval impact --part face --part dcid --data ../shared/data",
+    ),
+    Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",

@@ -6,7 +6,9 @@ Rules:
 - a narrative counts for the state it names most, and for every other state it names that has an incident of its own;
 - a link counts where both its ends do, whatever its probability: no threshold, no normalisation over rivals, because either
   would let an added item lower a score;
-- an incident whose end no source gives is over at its onset; a narrative is at work until it was last seen.
+- an incident whose end no source gives is over at its onset; a narrative is at work until it was last seen;
+- a row that is incomplete (no level, no sector) counts, with a wide level and the weight of other sectors, and is counted in the coverage
+  note; one that contradicts itself (a reversed interval, a level off the scale, an unknown reach) is an error.
 """
 
 from __future__ import annotations
@@ -33,12 +35,17 @@ CATEGORIES = 6
 
 @dataclass(frozen=True, slots=True)
 class StateExposure:
-    """What counts for one state: `items`, and what the coverage note needs: `sources` and `coarse` (n,) flags of dates."""
+    """What counts for one state: `items`, and what the coverage note needs: `sources`, and (n,) flags of incidents.
+
+    Flags: `coarse` dates, `ungraded` (no level), `sectorless`.
+    """
 
     state: str
     items: Items
     sources: tuple[str, ...]
     coarse: Reals
+    ungraded: Reals
+    sectorless: Reals
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +111,8 @@ def _state(
     reach, unknown = doctrine.section("reach"), doctrine.section("unknown_level")
     weights = doctrine.section("sector_weights")
     classes = {name: code for code, name in enumerate(sorted({row["technique_class"] or "" for row in cyber}))}
-    onset = _array([[seconds(row["onset_lo"]), seconds(row["onset_hi"])] for row in cyber], 2)
-    ends = [[seconds(row[key] or row["onset_lo" if key == "end_lo" else "onset_hi"]) for key in ("end_lo", "end_hi")] for row in cyber]
-    level = _array(
-        [[_level(row, name, unknown) + reach.get(row["reach"] or "local", 0.0) for name in ("lo", "mode", "hi")] for row in cyber], 3
-    )
+    onset = _array([_onset(row, f"incident {row['incident_id']}") for row in cyber], 2)
+    level = _array([[value + _reach(row, reach) for value in _levels(row, unknown)] for row in cyber], 3)
     credibility = [doctrine["credibility.6"] if row["credibility"] is None else row["credibility"] for row in cyber]
     where = {row["narrative_id"]: column for column, row in enumerate(told)}
     pairs = [
@@ -122,13 +126,13 @@ def _state(
         incident_ids=tuple(row["incident_id"] for row in cyber),
         narrative_ids=tuple(row["narrative_id"] for row in told),
         onset=onset,
-        end=_array(ends, 2),
-        level=np.clip(np.sort(level, axis=0), 0.0, LEVEL_MAX),
+        end=_array([_end(row) for row in cyber], 2),
+        level=np.clip(level, 0.0, LEVEL_MAX),
         credibility=_within(np.array(credibility, np.float64), 0, 1, "incidents.credibility"),
         sector_weight=np.array([weights["critical" if row["critical"] else "other"] for row in cyber], np.float64),
         technique=np.array([classes[row["technique_class"] or ""] for row in cyber], np.int64),
         sectors=tuple(tuple(sorted(set(row["sectors"] or ()))) or ("unknown",) for row in cyber),
-        narrative_onset=_array([[seconds(row["onset_lo"]), seconds(row["onset_hi"])] for row in told], 2),
+        narrative_onset=_array([_onset(row, f"narrative {row['narrative_id']}") for row in told], 2),
         narrative_end=np.array([seconds(row["last_seen"] or row["onset_hi"]) for row in told], np.float64),
         breakout=np.array([_breakout(row) for row in told], np.float64).reshape(-1, CATEGORIES),
         link_incident=np.array([pair[0] for pair in pairs], np.intp),
@@ -138,7 +142,9 @@ def _state(
     )
     named = tuple(sorted({source for row in cyber for source in row["sources"] or ()}))
     coarse = np.array([float((row["onset_precision"] or "unknown") in COARSE) for row in cyber])
-    return StateExposure(state, items, named, coarse)
+    ungraded = np.array([float(None in _graded(row)) for row in cyber])
+    sectorless = np.array([float(not row["sectors"]) for row in cyber])
+    return StateExposure(state, items, named, coarse, ungraded, sectorless)
 
 
 def _distinct(found: pa.Table, *keys: str) -> list[Row]:
@@ -156,14 +162,51 @@ def _array(rows: Sequence[Sequence[float]], width: int) -> Reals:
     return np.array(rows, np.float64).reshape(-1, width).T.copy()
 
 
-def _level(row: Row, name: str, unknown: Mapping[str, float]) -> float:
-    values = [row["level_lo"], row["level_mode"], row["level_hi"]]
-    if None in values:
-        return unknown[name]
-    value = float(row[f"level_{name}"])
-    if not 0 <= value <= LEVEL_MAX:
-        raise InputError(f"incident {row['incident_id']} with level {value:g}", "a level on 0..5", "mend the crosswalk of its source")
-    return value
+def _onset(row: Row, what: str) -> tuple[float, float]:
+    low, high = seconds(row["onset_lo"]), seconds(row["onset_hi"])
+    if low > high:
+        raise InputError(
+            f"{what} with onset from {row['onset_lo']:%Y-%m-%d} to {row['onset_hi']:%Y-%m-%d}", "an interval that rises", "swap its ends"
+        )
+    return low, high
+
+
+def _end(row: Row) -> tuple[float, float]:
+    """Return the interval of the end; a side that no source gives is that of the onset, or the other side where that is later."""
+    low = seconds(row["end_lo"] or row["onset_lo"])
+    high = seconds(row["end_hi"]) if row["end_hi"] else max(low, seconds(row["onset_hi"]))
+    if low > high:
+        if row["end_lo"]:
+            raise InputError(
+                f"incident {row['incident_id']} with end from {row['end_lo']:%Y-%m-%d} to {row['end_hi']:%Y-%m-%d}",
+                "an interval that rises",
+                "swap its ends",
+            )
+        low = high
+    return low, high
+
+
+def _graded(row: Row) -> list[float | None]:
+    return [row["level_lo"], row["level_mode"], row["level_hi"]]
+
+
+def _levels(row: Row, unknown: Mapping[str, float]) -> tuple[float, float, float]:
+    low, mode, high = _graded(row)
+    if low is None or mode is None or high is None:
+        return unknown["lo"], unknown["mode"], unknown["hi"]
+    for value in (low, mode, high):
+        if not 0 <= value <= LEVEL_MAX:
+            raise InputError(f"incident {row['incident_id']} with level {value:g}", "a level on 0..5", "mend the crosswalk of its source")
+    if not low <= mode <= high:
+        raise InputError(f"incident {row['incident_id']} with levels {low:g}, {mode:g}, {high:g}", "lowest, likeliest and highest, rising")
+    return low, mode, high
+
+
+def _reach(row: Row, reach: Mapping[str, float]) -> float:
+    name = row["reach"] or "local"
+    if name not in reach:
+        raise InputError(f"incident {row['incident_id']} with reach {name!r}", f"one of {', '.join(sorted(reach))}")
+    return reach[name]
 
 
 def _breakout(row: Row) -> list[float]:

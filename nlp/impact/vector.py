@@ -103,7 +103,7 @@ def score(
         raise InputError(f"{days} days", "0 or more")
     exposure = read_exposure(incidents, narratives, links, doctrine=doctrine)
     worlds = [central_world(state.items, doctrine) for state in exposure.states]
-    agreement = _rank_agreement(worlds, doctrine, moment_of(as_of))
+    agreement = rank_agreement(worlds, doctrine, moment_of(as_of))
     rows: list[Row] = []
     shares: list[Row] = []
     for state, world, tau in zip(exposure.states, worlds, agreement, strict=True):
@@ -294,7 +294,7 @@ def _tempo(world: World, theta: Theta, moments: Reals) -> tuple[list[float | Non
     return ratios, shifts
 
 
-def _rank_agreement(worlds: Sequence[World], doctrine: Doctrine, moment: float) -> Reals:
+def rank_agreement(worlds: Sequence[World], doctrine: Doctrine, moment: float) -> Reals:
     """(states,) mean agreement of a state's rank with its rank under 243 other doctrines, on Kendall's scale -1..1.
 
     For a state it is the mean over other states and doctrines of sign(S_s - S_r) sign(S'_s - S'_r); the mean over states is the
@@ -340,4 +340,10 @@ def _coverage(state: StateExposure, incidents: npt.NDArray[np.bool_], narratives
         )
         if count
     ]
+    incomplete = [
+        f"{count} without a {what}"
+        for what, flags in (("level", state.ungraded), ("sector", state.sectorless))
+        if (count := int(flags[incidents].sum()))
+    ]
+    text += f"; of the incidents, {' and '.join(incomplete)}" if incomplete else ""
     return text + (f"; in no score: {', '.join(left_out)}" if left_out else "")
