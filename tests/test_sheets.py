@@ -15,7 +15,7 @@ from greyzone.impact import score, take_apart
 from greyzone.impact.dose import Coupling
 from greyzone.impact.draws import theta_of
 from greyzone.impact.ledger import score_without
-from greyzone.records import CAMPAIGNS, DOCUMENTS, INCIDENTS, LINKS, NARRATIVES, TABLES, empty, table
+from greyzone.records import CAMPAIGN_LINEAGE, CAMPAIGNS, DOCUMENTS, INCIDENTS, LINKS, NARRATIVES, SENSITIVITY, TABLES, VIEWS, empty, table
 from greyzone.report import render, scores, sheets
 from greyzone.report.lanes import LANES, draw_lanes
 from greyzone.report.scores import tell_scores, tell_terms
@@ -121,6 +121,11 @@ def case(campaigns, incidents=6, narratives=2, own=DOCTRINE, **more):
     found |= {"links": table(pairs, LINKS), "campaigns": table(campaigns, CAMPAIGNS)} | more
     parts = (found["incidents"], found["narratives"], found["links"])
     result = score(*parts, doctrine=own, as_of=date(2024, 1, 20), days=21, draws=120)
+    other = {"target_state": "EE", "date": date(2024, 1, 20), "doctrine": "default 1"}
+    views = [{"view": "same-originator", "key": "A", "p": 0.4, "items": 2, "status": "insufficient evidence"}]
+    views.append({"view": "without source", "key": "one", "items": 4, "score_p05": 1.0, "score_p50": 2.0, "score_p95": 7.0, "status": "ok"})
+    owed = [{"parameter": "dose.v", "low": 0.25, "high": 1.0, "score_low": 3.0, "score_high": 9.0, "swing": 6.0, "st": 0.25}]
+    found |= {"views": table([other | row for row in views], VIEWS), "sensitivity": table([other | row for row in owed], SENSITIVITY)}
     account = take_apart(*parts, result.impact, doctrine=own, draws=120)
     return found | {
         "impact": result.impact,
@@ -198,6 +203,28 @@ def test_a_sheet_shows_what_the_profile_has_and_what_it_may_have_later(told):
     assert {"doc-5", "doc-6"} & set(sheet["sources"]) == {"doc-5"}
     (older,), _ = tell_campaigns(known({**told, "campaigns": table([campaign(OLD_KEYS)], CAMPAIGNS)}), {})
     assert (older["judgements"], {member["p"] for member in older["members"]["shown"]}) == ([], {None})
+
+
+def test_later_keys_of_a_profile_are_shown(told):
+    later = {
+        "attribution": {"value": "somebody", "who": "an analyst", "day": "2024-02-01", "basis": "a report"},
+        "bridges": [{"incident_id": "inc-4", "narrative_id": "nar-1", "p": 0.31, "p_lo": 0.1, "p_hi": 0.6}],
+        "words": {"scale": "PHIA"},
+        "phase": {
+            "disarm": {"P03": 0.7, "unknown": 0.3},
+            "joint": [{"disarm": "P03", "attack": "impact", "p": 0.6}, {"disarm": "unknown", "attack": "unknown", "p": 0.4}],
+            "rests_on": [{"text": "It comes with it: P03.", "documents": ["doc-7"], "weight": 0.58}],
+        },
+    }
+    born = {"update": 2, "event": "split", "campaign_id": "cmp-0", "other_id": "cmp-9"}
+    more = {"campaigns": table([campaign(OLD_KEYS | later)], CAMPAIGNS), "campaign_lineage": table([born], CAMPAIGN_LINEAGE)}
+    (sheet,), _ = tell_campaigns(known(told | more), {})
+    assert sheet["joint"] == {"across": ["impact", "unknown"], "rows": [["P03 execute", [0.6, 0.0]], ["unknown", [0.0, 0.4]]]}
+    assert sheet["bridges"]["shown"] == [{"incident": "incident 4", "narrative": "narrative 1", "p": [0.1, 0.31, 0.6]}]
+    assert "doc-7" in sheet["sources"]
+    text = render(told | more, {}, doctrine=DOCTRINE)
+    for words in ('<b dir="auto">somebody</b>, set by an analyst on 2024-02-01: a report', "follow PHIA", "split in run 2", "Weight 0.58"):
+        assert words in text, words
 
 
 def test_every_citation_of_a_sheet_has_its_number_and_its_row(told, page):
@@ -372,6 +399,18 @@ def test_too_little_evidence_shows_no_number(browser, page):
     assert "No number is given for Latvia" in shown
     assert "insufficient evidence" in text_of(browser, "#impact-status")
     assert not browser.execute_script("return document.getElementById('impact-told').offsetParent !== null")
+
+
+@pytest.mark.browser
+def test_views_and_sensitivity_are_told_with_interval_or_without_number(browser, page):
+    opened(browser, page)
+    choose_state(browser, "Estonia")
+    told = text_of(browser, "#impact-views")
+    assert "by one originator: A" in told
+    assert "0.40\t2\tinsufficient evidence" in told
+    assert "2 (1–7)" in told
+    assert "dose.v (0.25)" in told
+    assert "3.0–9.0" in told
 
 
 @pytest.mark.browser

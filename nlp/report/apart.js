@@ -71,7 +71,8 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
       const label = element("label"), radio = element("input");
       radio.type = "radio"; radio.name = "doctrine"; radio.value = String(place); radio.checked = place === chosen.doctrine;
       radio.addEventListener("change", () => { chosen.doctrine = place; course(); shares(); whatif(); vector(); });
-      label.append(radio, " " + doctrine.name + (doctrine.own ? " (the case's)" : ""));
+      label.append(radio, " " + doctrine.name);
+      if (doctrine.own) label.append(element("small", "the case's own"));
       return cells(element("tr"), [[label], "day"], [one(central(doctrine)), "number"], [brief(doctrine.score), "number"], [doctrine.q + ", " + doctrine.gamma + ", " + doctrine.d0, "number"], [[element("code", doctrine.hash, "number")]], [[element("span", doctrine.status === "ok" ? "holds" : doctrine.status, doctrine.status === "ok" ? "mark calm" : "mark")]]);
     }) : [];
     byId("doctrine-table").tBodies[0].replaceChildren(...rows);
@@ -214,6 +215,34 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
     rows.forEach(([name, value]) => list.append(element("dt", name), element("dd", value)));
   }
 
+  // --- the score seen otherwise, and what it owes to each number ---
+  function otherwise() {
+    const place = byId("impact-views"), { views, owed } = entry();
+    place.replaceChildren();
+    function lay(title, note, heads, rows) {
+      const table = element("table"), top = element("thead"), first = element("tr"), body = element("tbody"), box = element("div", null, "wide");
+      heads.forEach(([name, className]) => first.append(element("th", name, className)));
+      top.append(first); body.append(...rows); table.append(top, body); box.append(table);
+      place.append(element("h3", title), box, element("p", note, "note"));
+    }
+    if (views.length) {
+      lay("Seen otherwise", "An originator is a name that sources gave, a hypothesis and no finding. A row counts what it alone may hold; rows are never added up, and none is a part of the score.",
+        [["View"], ["P", "number"], ["Items", "number"], ["Score (90 % interval)", "number"]],
+        views.map(([view, key, p, items, points, status]) => {
+          const name = view === "same-originator" ? "by one originator: " + key : key === "documents" ? "without all narratives" : "without the source " + key;
+          const label = element("span", name);
+          label.dir = "auto";
+          return cells(element("tr"), [[label]], [p === null ? "–" : p.toFixed(2), "number"], [String(items), "number"], points[1] === null ? [status] : [[element("span", brief(points), "nowrap"), ...(status === "ok" ? [] : [element("small", status)])], "number"]);
+        }));
+    }
+    if (owed.length) {
+      const top = owed.reduce((most, row) => Math.max(most, ...row[2]), 1);
+      lay("What the score owes to each number", "The central score with one number at the low and at the high end of its range, all others as they are; for the data its 5 and 95 % points. A light bar: the higher number gives the lower score. In brackets the total Sobol index over the doctrine ensemble, where there is one.",
+        [["Number"], ["Range", "number"], ["Score, 0 to " + whole(top), "bar-head"], ["From–to", "number"]],
+        owed.map(([name, values, scores, st]) => cells(element("tr"), [name + (st === null ? "" : " (" + st.toFixed(2) + ")")], [values[0] === null ? "–" : values[0] + "–" + values[1], "number nowrap"], [[bar(Math.min(...scores), Math.abs(scores[1] - scores[0]), top, scores[1] < scores[0] ? "narrative" : "incident")], "falls"], [one(scores[0]) + "–" + one(scores[1]), "number nowrap"])));
+    }
+  }
+
   function state() {
     chosen.state = Number(byId("impact-state").value || 0);
     chosen.doctrine = 0; chosen.shown = STEP; chosen.removed.clear();
@@ -225,10 +254,10 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
       none.textContent = now ? "No number is given for " + now.name + ": " + now.last.coverage + "." : "No state was scored.";
       Plotly.purge("impact-plot");
       ["doctrine-table", "share-plot"].forEach((id) => byId(id).tBodies[0].replaceChildren());
-      byId("impact-vector").replaceChildren(); byId("whatif").replaceChildren();
+      ["impact-vector", "impact-views", "whatif"].forEach((id) => byId(id).replaceChildren());
       return;
     }
-    doctrines(); course(); shares(); whatif(); vector();
+    doctrines(); course(); shares(); whatif(); vector(); otherwise();
   }
 
   options(byId("impact-state"), data.impact.map((found, index) => [String(index), found.name + (found.last.status === "ok" ? "" : " (" + found.last.status + ")")]));

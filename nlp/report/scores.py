@@ -33,7 +33,12 @@ def tell_scores(known: Mapping[str, pa.Table]) -> list[Row]:
     states: dict[str, list[Row]] = {}
     for row in rows:
         states.setdefault(row["target_state"], []).append(row)
-    found = [_state(state, series, shares.get((state, series[-1]["date"]), [])) for state, series in states.items()]
+    seen, owed = _by_state(known["views"]), _by_state(known["sensitivity"])
+    found = [
+        _state(state, series, shares.get((state, series[-1]["date"]), []))
+        | {"views": [_view(row) for row in seen.get(state, [])], "owed": [_owed(row) for row in owed.get(state, [])]}
+        for state, series in states.items()
+    ]
     return sorted(found, key=_by_score)
 
 
@@ -85,6 +90,18 @@ def _by_state(found: pa.Table) -> dict[str, list[Row]]:
     for row in found.to_pylist():
         states.setdefault(row["target_state"], []).append(row)
     return states
+
+
+def _view(row: Row) -> list[object]:
+    """Kind of view, key, its probability, items that could count, the three points of the score, status."""
+    points = [rounded(row[f"score_{point}"], 1) for point in POINTS]
+    return [row["view"], row["key"], rounded(row["p"], 2), row["items"], points, row["status"]]
+
+
+def _owed(row: Row) -> list[object]:
+    """Parameter, its two values, the two scores, total Sobol index; the largest swing comes first in the table."""
+    values = [rounded(row[name], 4) for name in ("low", "high")]
+    return [row["parameter"], values, [rounded(row[name], 1) for name in ("score_low", "score_high")], rounded(row["st"], 2)]
 
 
 def _terms(heads: Sequence[Row], doses: Sequence[Row], couplings: Sequence[Row]) -> Row:

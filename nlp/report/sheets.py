@@ -23,6 +23,7 @@ LISTED = 60
 """Rows of a list on a sheet."""
 CELL = 8
 """Pieces of evidence in a cell of the table of factors."""
+DISARM = {"P01": "P01 plan", "P02": "P02 prepare", "P03": "P03 execute", "P04": "P04 assess"}
 SIDES = ("for", "against", "unknown")
 TONES = {"RED": "red", "AMBER": "amber", "AMBER+STRICT": "amber", "GREEN": "green", "CLEAR": "clear"}
 
@@ -51,13 +52,23 @@ def tell_campaigns(known: Mapping[str, pa.Table], scores: Mapping[str, Row]) -> 
 
 
 class _Parts:
-    """Rows of the incidents, narratives, groups and links that the campaigns have, by id."""
+    """Rows of the incidents, narratives, groups and links that the campaigns have, by id, and what became of the campaigns."""
 
     def __init__(self, known: Mapping[str, pa.Table], campaigns: Sequence[Row]) -> None:
         self.incidents = _by(known["incidents"], "incident_id", campaigns, "incidents")
         self.narratives = _by(known["narratives"], "narrative_id", campaigns, "narratives")
         self.groups = _by(known["groups"], "group_id", campaigns, "groups")
         self.links = _by(known["links"], "link_id", campaigns, "links")
+        self.names = {
+            name: dict(zip(known[table][key].to_pylist(), known[table][label].to_pylist(), strict=True))
+            for name, table, key, label in (
+                ("incident", "incidents", "incident_id", "name"),
+                ("narrative", "narratives", "narrative_id", "label"),
+            )
+        }
+        self.events: dict[str, list[Row]] = {}
+        for event in known["campaign_lineage"].to_pylist():
+            self.events.setdefault(event["campaign_id"], []).append(event)
 
 
 def _by(found: pa.Table, key: str, campaigns: Sequence[Row], column: str) -> dict[str, Row]:
@@ -88,10 +99,17 @@ def _sheet(row: Row, parts: _Parts, scores: Mapping[str, Row]) -> Row:
         "moments": _bounded([item | {"day": str(item.get("time") or "")[:10]} for item in profile.get("timeline") or []]),
         "members": _bounded(_members(row, profile, parts)),
         "phases": _phases(profile.get("phase") or {}),
+        "joint": _joint((profile.get("phase") or {}).get("joint") or []),
+        "rests_on": _bounded((profile.get("phase") or {}).get("rests_on") or []),
         "phase_basis": (profile.get("phase") or {}).get("basis"),
         "techniques": _bounded(profile.get("techniques") or []),
         "hypotheses": (profile.get("hypotheses") or {}).get("hypotheses") or [],
+        "reading": _items((profile.get("hypotheses") or {}).get("reading")),
         "evidence": _bounded(sorted((profile.get("hypotheses") or {}).get("evidence") or [], key=_diagnosticity)),
+        "attribution": profile.get("attribution") or {"value": "unknown"},
+        "bridges": _bounded([_bridge(entry, parts) for entry in profile.get("bridges") or []]),
+        "words": (profile.get("words") or {}).get("scale"),
+        "events": parts.events.get(row["campaign_id"], []),
         "indicators": [_indicator(entry) for entry in profile.get("indicators") or []],
         "gaps": _bounded([gap if isinstance(gap, dict) else {"text": gap, "documents": []} for gap in row["gaps"] or []]),
         "alternatives": _bounded(_items(row["alternatives"])),
@@ -130,12 +148,29 @@ def _phases(phase: Row) -> list[Row]:
     found = []
     for title, key in (("By the lag of the narratives", "probabilities"), ("DISARM phase", "disarm"), ("ATT&CK tactic", "attack")):
         if isinstance(phase.get(key), dict) and phase[key]:
-            found.append({"title": title, "rows": [[name, float(p)] for name, p in sorted(phase[key].items())]})
+            found.append({"title": title, "rows": [[DISARM.get(name, name), float(p)] for name, p in sorted(phase[key].items())]})
     return found
 
 
+def _bridge(entry: Row, parts: _Parts) -> Row:
+    """Tell a link that leads out of the campaign, by the names of its ends."""
+    ends = {kind: parts.names[kind].get(entry.get(f"{kind}_id")) or entry.get(f"{kind}_id") for kind in ("incident", "narrative")}
+    return ends | {"p": [rounded(entry.get(key), 2) for key in ("p_lo", "p", "p_hi")]}
+
+
+def _joint(cells: Sequence[Row]) -> Row:
+    """Lay the joint probabilities out as a table: DISARM phases down, ATT&CK tactics across."""
+    down, across = (sorted({str(cell[name]) for cell in cells}) for name in ("disarm", "attack"))
+    found = {(str(cell["disarm"]), str(cell["attack"])): float(cell["p"]) for cell in cells}
+    return {
+        "across": across,
+        "rows": [[DISARM.get(phase, phase), [found.get((phase, tactic), 0.0) for tactic in across]] for phase in down],
+    }
+
+
 def _indicator(entry: Row) -> Row:
-    return {"factor": entry["factor"], **{side: _bounded(entry.get(side) or [], CELL) for side in SIDES}}
+    about = {"factor": entry["factor"], "source": entry.get("source"), "status": entry.get("status")}
+    return about | {side: _bounded(entry.get(side) or [], CELL) for side in SIDES}
 
 
 def _diagnosticity(row: Row) -> tuple[float, str]:
