@@ -61,6 +61,12 @@ CYRILLIC = {
 """Forms of keywords in Russian posts."""
 MARGIN = timedelta(days=14)
 """A corpus covers a case that became public at least so long before its end."""
+ALSO = {
+    "H12": (("eurepoc", "941"),),
+    "H15": (("cfr", "Compromise of Qatari website"),),
+    "N03": (("cfr", "WannaCry"), ("dcid", "173")),
+}
+"""Rows of the tables held that are these cases by name and date, and that the list does not name."""
 SOURCES = {"EuRepoC": "eurepoc", "DCID": "dcid", "CFR": "cfr"}
 EUVSDISINFO = "EUvsDisinfo"
 
@@ -108,6 +114,7 @@ def read_cases(folder: Path) -> list[Case]:
             forms = [CYRILLIC[word.casefold()] for word in words if word.casefold() in CYRILLIC]
             pattern = story.pattern if story else "|".join([pattern for pattern in (pattern_of(words), *forms) if pattern])
             true, elsewhere = _sources(row["sources"])
+            true += ALSO.get(row["case_id"], ())
             days = (date.fromisoformat(row["cyber_start"]), date.fromisoformat(row["public_or_amplified"]))
             found.append(Case(row["case_id"], row["name"], row["label"], *days, pattern, tuple(true), tuple(elsewhere)))
     return found

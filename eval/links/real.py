@@ -64,7 +64,7 @@ STORIES = (
         "2016-06",
         date(2016, 9, 13),
         r"\bwada\b|\bвада\b|fancy ?bear",
-        (("eurepoc", "WADA-Hack"), ("cfr", "Compromise of the World Anti-Doping Agency")),
+        (("eurepoc", "897"), ("dcid", "25"), ("cfr", "Compromise of the World Anti-Doping Agency")),
     ),
     Story("N02", "Yahoo's disclosure", "2016-06", date(2016, 9, 22), r"yahoo"),
     Story("F01", "Columbian Chemicals", "2014-15", date(2014, 9, 11), r"columbian ?chem"),
