@@ -378,9 +378,9 @@ def _score(row: Row) -> list[str]:
         lines += [
             f"  - with the doctrine's uncertainty: {_told(row['doctrine_p05'], 0)}–{_told(row['doctrine_p95'], 0)}",
             f"  - peak: {plain(row['peak_words'] or 'not told')} ({code(row['peak_item'] or 'none')})",
-            f"  - excess over the largest single event: {_told(row['excess'], 1)}",
-            f"  - tempo: {_told(row['tempo'], 2)} (p {_told(row['tempo_p'], 3)})",
-            f"  - breadth over sectors: {_told(row['breadth'], 2)}; hybridity: {_told(row['hybridity'], 2)}",
+            f"  - central values, without intervals: excess over the largest single event {_told(row['excess'], 1)}; tempo "
+            f"{_told(row['tempo'], 2)} (p {_told(row['tempo_p'], 3)}); breadth over sectors {_told(row['breadth'], 2)}; hybridity "
+            f"{_told(row['hybridity'], 2)}",
         ]
     return [*lines, f"  - coverage: {plain(row['coverage'] or 'not told')}"]
 

@@ -461,6 +461,17 @@ def test_the_reader_of_incidents_makes_the_same_incidents_of_a_bundle(tmp_path):
     assert incidents.canonicalise(again.reports, doctrine=DOCTRINE).incidents.equals(canonical.incidents)
 
 
+@pytest.mark.shared
+def test_a_register_comes_back_from_its_bundle_equal(shared_data, tmp_path):
+    reports = incidents.read_reports(shared_data / "eurepoc_global_1.1.csv.gz").reports
+    canonical = incidents.canonicalise(reports, doctrine=DOCTRINE).incidents
+    file = path_of({"reports": reports, "incidents": canonical}, tmp_path)
+    assert read_tables(file)["incidents"].equals(canonical)
+    again = incidents.read_reports(file).reports
+    assert (again.num_rows, canonical.num_rows > 2_000) == (1_643, True)
+    assert incidents.canonicalise(again, doctrine=DOCTRINE).incidents.equals(canonical)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
