@@ -26,6 +26,7 @@ from greyzone.eval.links.real import (
     LIKELY,
     STORIES,
     Found,
+    Links,
     Story,
     find,
     link_all,
@@ -120,16 +121,25 @@ def read_cases(folder: Path) -> list[Case]:
     return found
 
 
-def measure_cases(data: Path, work: Path, say: Callable[[str], None], *, fresh: bool = False, case: Path | None = None) -> list[Outcome]:
-    """Look every case up in every corpus that covers it."""
+def measure_cases(
+    data: Path,
+    work: Path,
+    say: Callable[[str], None],
+    *,
+    fresh: bool = False,
+    case: Path | None = None,
+    links: Links | None = None,
+) -> list[Outcome]:
+    """Look every case up in every corpus that covers it; arguments as of `greyzone.eval.links.real.measure_real`."""
+    links = {} if links is None else links
     held, cases = read_incidents(data), read_cases(data)
     found: dict[str, list[Found]] = {one.case: [] for one in cases}
     disinfo = disinformation(data, work, say, fresh=fresh)
-    _look(disinfo, held, cases, found, say)
+    _look(disinfo, held, cases, found, say, links)
     for name in WINDOWS:
         if any(_covers(name, one) for one in cases):
             corpus = of_case(case, name) if case else tweets(data, work, name, say, fresh=fresh)
-            _look(corpus, held, [one for one in cases if _covers(name, one)], found, say)
+            _look(corpus, held, [one for one in cases if _covers(name, one)], found, say, links)
     return [judge_case(one, found[one.case], held) for one in cases]
 
 
@@ -189,13 +199,15 @@ def _line(one: Outcome) -> list[str]:
     return [one.case.case, one.case.name, held, one.case.public.isoformat(), corpora, one.verdict, rank, p, one.why]
 
 
-def _look(corpus: Stories, held: Held, cases: Sequence[Case], found: dict[str, list[Found]], say: Callable[[str], None]) -> None:
+def _look(
+    corpus: Stories, held: Held, cases: Sequence[Case], found: dict[str, list[Found]], say: Callable[[str], None], links: Links
+) -> None:
     chosen = [one for one in cases if one.pattern and corpus.first.date() <= one.public <= (corpus.last - MARGIN).date()]
     if not chosen:
         return
     near = near_incidents(held, corpus)
     say(f"{corpus.name}: {len(chosen)} cases, {corpus.narratives.num_rows:,} narratives, {near.incidents.num_rows:,} incidents")
-    rows = link_all(corpus, near)
+    rows = links[corpus.name] = links.get(corpus.name) or link_all(corpus, near)
     for one in chosen:
         story = Story(one.case, one.name, corpus.name, one.public, one.pattern, one.true)
         found[one.case].append(find(story, corpus, rows, near, held))

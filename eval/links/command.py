@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--incidents", type=int, default=10_000, help="incidents of part scale (10000)")
     parser.add_argument("--json", action="store_true", help="JSON lines instead of tables")
     given = parser.parse_args(argv)
+    given.links = {}
 
     def command() -> int:
         for part in given.part or PARTS:
@@ -85,12 +86,13 @@ def _synthetic(given: argparse.Namespace) -> Output:
 
 
 def _real(given: argparse.Namespace) -> Output:
-    found = list(measure_real(data_folder(given.data), given.work, _say, fresh=given.fresh, whole=given.whole, case=given.case))
+    how = {"fresh": given.fresh, "case": given.case, "links": given.links}
+    found = list(measure_real(data_folder(given.data), given.work, _say, whole=given.whole, **how))
     return format_real(found), [row for corpus, stories in found for row in (asdict(corpus), *(asdict(one) for one in stories))]
 
 
 def _cases(given: argparse.Namespace) -> Output:
-    found = measure_cases(data_folder(given.data), given.work, _say, fresh=given.fresh, case=given.case)
+    found = measure_cases(data_folder(given.data), given.work, _say, fresh=given.fresh, case=given.case, links=given.links)
     return format_cases(found), [asdict(one) for one in found]
 
 

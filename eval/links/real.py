@@ -36,6 +36,9 @@ LIKELY = 0.5
 AROUND = timedelta(days=365)
 TIMES = ("onset_lo", "onset_hi", "end_lo", "end_hi", "disclosed_lo", "disclosed_hi")
 DATES = ("onset_precision", *TIMES)
+COLUMNS = ["incident_id", "narrative_id", "type", "log_odds", "p", "p_lo", "p_hi", "q", "placebo_precision", "shared_entities"]
+COLUMNS += [f"llr_{name}" for name in LLRS]
+"""What is kept of a link: the whole list of a corpus is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class Corpus:
     permuted_shown: int
 
 
-Linked = tuple[list[dict[str, Any]], pa.Table]
+Links = dict[str, list[dict[str, Any]]]
 
 
 def measure_real(
@@ -141,6 +144,7 @@ def measure_real(
     whole: bool = False,
     case: Path | None = None,
     stories: Sequence[Story] = STORIES,
+    links: Links | None = None,
 ) -> Iterator[tuple[Corpus, list[Found]]]:
     """Yield by window what came of its stories.
 
@@ -158,26 +162,28 @@ def measure_real(
         A finished case of all tweets, of which the narratives of each window are taken.
     stories
         What to look for.
+    links
+        Links by the name of a corpus, used where they are there and kept: part `cases` needs the same.
     """
     held = read_incidents(data)
     for window in [WHOLE] if whole else list(dict.fromkeys(story.window for story in stories)):
         corpus = of_case(case, window) if case else tweets(data, work, window, say, fresh=fresh)
         chosen = [story for story in stories if whole or story.window == window]
-        yield judge(corpus, held, chosen, say)
+        yield judge(corpus, held, chosen, say, {} if links is None else links)
 
 
-def judge(corpus: Stories, held: Held, stories: Sequence[Story], say: Callable[[str], None]) -> tuple[Corpus, list[Found]]:
+def judge(corpus: Stories, held: Held, stories: Sequence[Story], say: Callable[[str], None], links: Links) -> tuple[Corpus, list[Found]]:
     """Link a corpus, with true and with permuted dates, and look for stories in the list."""
     near = near_incidents(held, corpus)
     sizes = corpus.documents.num_rows, corpus.narratives.num_rows, near.incidents.num_rows
     say(f"{corpus.name}: {sizes[0]:,} documents, {sizes[1]:,} narratives, {sizes[2]:,} incidents")
-    rows = link_all(corpus, near)
+    rows = links[corpus.name] = links.get(corpus.name) or link_all(corpus, near)
     found = [find(story, corpus, rows, near, held) for story in stories]
     chance = link_all(corpus, permuted(near, seed=0))
     fdr = load_doctrine()["link.fdr"]
 
-    def counted(links: list[dict[str, Any]]) -> tuple[int, int, int]:
-        return len(links), sum(row["p"] > LIKELY for row in links), sum(row["q"] is not None and row["q"] <= fdr for row in links)
+    def counted(listed: list[dict[str, Any]]) -> tuple[int, int, int]:
+        return len(listed), sum(row["p"] > LIKELY for row in listed), sum(row["q"] is not None and row["q"] <= fdr for row in listed)
 
     return Corpus(corpus.name, *sizes, *counted(rows), *counted(chance)), found
 
@@ -214,7 +220,7 @@ def link_all(corpus: Stories, held: Held) -> list[dict[str, Any]]:
         coordinated=None,
         doctrine=load_doctrine(),
     )
-    rows: list[dict[str, Any]] = result.links.to_pylist()
+    rows: list[dict[str, Any]] = result.links.select(COLUMNS).to_pylist()
     return rows
 
 
