@@ -249,8 +249,8 @@ def _score(make: Maker, rows: Sequence[Row]) -> Object:
         lines += [
             f"With the doctrine's uncertainty {_told(row['doctrine_p05'], 0)}–{_told(row['doctrine_p95'], 0)}.",
             f"Peak: {row['peak_words'] or 'not told'}.",
-            f"Central values: excess over the largest single event {_told(row['excess'], 1)}, tempo {_told(row['tempo'], 2)} (p {_told(row['tempo_p'], 3)}), breadth {_told(row['breadth'], 2)}, "
-            f"hybridity {_told(row['hybridity'], 2)}.",
+            f"Central values: excess over the largest single event {_told(row['excess'], 1)}, tempo {_told(row['tempo'], 2)} "
+            f"(p {_told(row['tempo_p'], 3)}), breadth {_told(row['breadth'], 2)}, hybridity {_told(row['hybridity'], 2)}.",
         ]
     record = {"table": "impact", "rows": [encode(one, IMPACT) for one in rows]}
     lines += [row["coverage"]] if row["coverage"] else []
