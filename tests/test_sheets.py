@@ -502,6 +502,26 @@ def test_hostile_names_are_inert_on_sheets_and_in_scores(browser, tmp_path):
 
 
 @pytest.mark.browser
+def test_many_links_are_laid_out_by_and_by_and_counted(browser, told, tmp_path):
+    path = tmp_path / "report.html"
+    many = {
+        "links": table([link(n % 60, n // 60) for n in range(840)], LINKS),
+        "incidents": table([incident(n, n % 9) for n in range(60)], INCIDENTS),
+        "narratives": table([narrative(n, n % 9) for n in range(14)], NARRATIVES),
+    }
+    path.write_text(render(told | many, {}, doctrine=DOCTRINE))
+    opened(browser, path)
+    counted = "const t = document.getElementById('link-table'), c = document.getElementById('link-count');"
+    counted += "return [t.querySelectorAll('tbody tr:not(.rest)').length, c.textContent]"
+    assert browser.execute_script(counted) == [300, "840 of 840 links listed, the first 300 of them laid out"]
+    for _ in range(2):
+        browser.execute_script("document.querySelector('#link-table tr.rest button').click()")
+    assert browser.execute_script(counted) == [840, "840 of 840 links listed"]
+    assert "The 500 most probable of 840 links" in text_of(browser, "#timeline-note")
+    assert errors(browser) == []
+
+
+@pytest.mark.browser
 def test_a_narrow_screen_needs_no_sideways_scrolling(browser, page):
     browser.set_window_size(500, 900)
     try:

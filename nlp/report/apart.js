@@ -43,7 +43,11 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
   const byId = (id) => document.getElementById(id);
   const STEP = 12, MORE = 50;
   const chosen = { state: 0, doctrine: 0, removed: new Set(), shown: STEP, find: "" };
-  const one = (value) => (value === null || value === undefined ? "–" : Math.abs(value) < 0.05 && value !== 0 ? (value < 0 ? "−<0.1" : "<0.1") : value.toFixed(1).replace("-", "−"));
+  const one = (value) => {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value), sign = value < 0 ? "−" : "";
+    return size === 0 || size >= 0.05 ? sign + size.toFixed(1) : size >= 0.001 ? sign + size.toFixed(size >= 0.01 ? 2 : 3) : sign + "<0.001";
+  };
   const whole = (value) => (value === null || value === undefined ? "–" : value.toFixed(0).replace("-", "−"));
   const range = (low, high, show) => show(low) + "–" + show(high);
   const scored = (points, show) => show(points[1]) + " (90 % interval " + range(points[0], points[2], show) + ")";

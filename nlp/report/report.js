@@ -108,6 +108,30 @@
     return made;
   }
 
+  // Rows beyond the first are laid out when a reader asks for them: a browser is slow with thousands.
+  const PAGE = 300, DRAWN = 500;
+  function fill(table, rows, lay, count, tell) {
+    const body = table.tBodies[0];
+    let shown = 0;
+    function more() {
+      const button = element("button", "show " + Math.min(PAGE, rows.length - shown - PAGE) + " more"), last = element("tr"), cell = element("td");
+      if (body.lastElementChild && body.lastElementChild.className === "rest") body.lastElementChild.remove();
+      body.append(...rows.slice(shown, shown + PAGE).map(lay));
+      shown = Math.min(shown + PAGE, rows.length);
+      count.textContent = tell + (shown < rows.length ? ", the first " + shown + " of them laid out" : "");
+      if (shown === rows.length) return;
+      button.type = "button";
+      button.addEventListener("click", more);
+      last.className = "rest";
+      cell.colSpan = table.tHead.rows[0].cells.length;
+      cell.append(button);
+      last.append(cell);
+      body.append(last);
+    }
+    body.replaceChildren();
+    more();
+  }
+
   const order = { key: "size", down: true };
   function narrativeRows() {
     const find = byId("narrative-find").value.trim().toLowerCase();
@@ -118,8 +142,7 @@
     });
     const value = (n) => (Array.isArray(n[order.key]) ? n[order.key].join() : n[order.key]);
     shown.sort((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : a.id < b.id ? -1 : 1) * (order.down ? -1 : 1));
-    const body = byId("narrative-table").tBodies[0];
-    body.replaceChildren(...shown.map((n) => {
+    fill(byId("narrative-table"), shown, (n) => {
       const row = element("tr");
       const name = element("td");
       name.dir = "auto";
@@ -130,8 +153,7 @@
       if (n.onset[1] !== n.onset[0]) onset.append(element("small", "to " + n.onset[1]));
       row.append(name, element("td", n.size, "number"), element("td", n.texts, "number"), element("td", n.accounts, "number"), element("td", n.languages.join(", ")), onset, volume, element("td", (n.coordinated * 100).toFixed(0) + " %", "number"), cites(n.exemplars));
       return row;
-    }));
-    byId("narrative-count").textContent = shown.length + " of " + data.narratives.length + " narratives";
+    }, byId("narrative-count"), shown.length + " of " + data.narratives.length + " narratives");
   }
   byId("narrative-table").querySelectorAll("th[data-key]").forEach((head) => head.addEventListener("click", () => {
     order.down = order.key === head.dataset.key ? !order.down : true;
@@ -158,7 +180,7 @@
       const text = ((incidents.get(link.incident) || {}).name + " " + (narratives.get(link.narrative) || {}).label).toLowerCase();
       return (!find || text.includes(find)) && (!type || link.type === type) && (!displayed || link.displayed);
     });
-    byId("link-table").tBodies[0].replaceChildren(...shown.map((link) => {
+    fill(byId("link-table"), shown, (link) => {
       const incident = incidents.get(link.incident) || {}, row = element("tr");
       const first = element("td"), bars = element("td"), rivals = element("td");
       first.append(element("b", cut(incident.name, 120)), element("small", (incident.onset || []).filter((day, index, days) => day && days.indexOf(day) === index).join(" to ") + " · " + (incident.state || "state unknown") + " · " + (incident.technique || "technique unknown")));
@@ -171,8 +193,7 @@
       kind.title = data.types.map((name, index) => name + " " + two(link.types[index])).join(", ");
       row.append(first, story, kind, element("td", two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")", "number"), element("td", two(link.placebo), "number"), element("td", link.lag === null ? "–" : link.lag.toFixed(1), "number"), bars, cites(link.evidence), rivals);
       return row;
-    }));
-    byId("link-count").textContent = shown.length + " of " + data.links.length + " links listed";
+    }, byId("link-count"), shown.length + " of " + data.links.length + " links listed");
   }
   options(byId("link-type"), data.types.map((name) => [name, name]));
   ["link-find", "link-type", "link-displayed"].forEach((id) => byId(id).addEventListener("input", linkRows));
@@ -184,7 +205,9 @@
   function timeline() {
     const state = byId("timeline-state").value, least = Number(byId("timeline-p").value) / 100;
     byId("timeline-p-out").textContent = least.toFixed(2);
-    const drawn = data.links.filter((link) => link.p[1] >= least && colour.has(link.narrative) && (!state || (incidents.get(link.incident) || {}).state === state));
+    // Links come in order of their probability; thousands of lines would hide each other and stop the browser.
+    const meant = data.links.filter((link) => link.p[1] >= least && colour.has(link.narrative) && (!state || (incidents.get(link.incident) || {}).state === state));
+    const drawn = meant.slice(0, DRAWN);
     const shown = [...new Set(drawn.map((link) => link.incident))].map((id) => incidents.get(id)).filter((i) => i && i.onset[0]);
     shown.sort((a, b) => (a.onset[0] < b.onset[0] ? -1 : a.onset[0] > b.onset[0] ? 1 : a.id < b.id ? -1 : 1));
     const lane = new Map(shown.map((i, index) => [i.id, 1 + (index % 8) * 0.8]));
@@ -221,7 +244,7 @@
       xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: "#eef1f4" },
       yaxis: { range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
     }), config);
-    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + drawn.length + " links and " + shown.length + " dated incidents at this setting. Dotted links are not on the list.";
+    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " + meant.length : drawn.length) + " links and " + shown.length + " dated incidents at this setting. Dotted links are not on the list.";
   }
   ["timeline-state", "timeline-p"].forEach((id) => byId(id).addEventListener("input", timeline));
 
