@@ -1,4 +1,6 @@
-"""The axioms of the impact score (A1 to A13 and A15) as properties, 1,000 random cases each; A14 is in test_campaigns.py.
+"""The axioms of the impact score (A1 to A13 and A15) as properties, and adversaries, 1,000 random cases each.
+
+A14 (no text matches the refusal list) is in test_guardrails.py and test_campaigns.py.
 
 A1..A11 are shown on the closed form and, where tables matter (waves, states, ids, time), through the central world that the score is
 made of, so that a case takes a millisecond. A12 and A15 go through `impact.score` or the draws behind it.
@@ -316,6 +318,30 @@ def test_a12_wider_levels_never_narrow_the_interval_of_the_dose(modes, half, fac
 
 
 @thousand
+@given(st.lists(st.floats(0.3, 0.7), min_size=1, max_size=3), st.floats(0.02, 0.12), st.floats(1.1, 2.4))
+def test_a12_wider_links_never_narrow_the_interval_of_the_dose(middles, half, factor):
+    """Certain incidents of one wave and one certain narrative, the links' intervals widened around the same middles."""
+    incidents = [
+        {"incident_id": f"inc-{k}", "onset_lo": START, "onset_hi": START, "target_state": "EE", "technique_class": "ddos"}
+        | dict.fromkeys(("level_lo", "level_mode", "level_hi"), 3.0)
+        | {"credibility": 1.0}
+        for k in range(len(middles))
+    ]
+    story = {"narrative_id": "nar-0", "onset_lo": START, "onset_hi": START, "targets": ["EE"], "breakout": [0, 0, 0, 1.0, 0, 0]}
+
+    def width(spread):
+        links = [
+            link_row(f"inc-{k}", "nar-0", middle) | {"p_lo": middle - spread, "p_hi": middle + spread} for k, middle in enumerate(middles)
+        ]
+        [state] = exposure_of((incidents, [story], links)).states
+        world = drawn_world(state.items, DOCTRINE, chunk=0, draws=60)
+        low, high = np.percentile(dose_curve(world, THETA, np.array([START.timestamp() + 86_400])), [5, 95])
+        return high - low
+
+    assert width(half * factor) >= width(half) - 1e-9
+
+
+@thousand
 @given(randoms, st.permutations(["Group 1", "Group 2", "unknown"]))
 def test_a13_actor_labels_do_not_matter(random, names):
     incidents, narratives, links = case = case_of(random, least=1)
@@ -336,6 +362,82 @@ def test_a15_the_same_inputs_seed_and_doctrine_give_the_same_bytes(random, seed)
     second = score(*tables(case), doctrine=DOCTRINE, as_of=date(2024, 12, 31), days=0, draws=8, seed=seed)
     assert second.impact.equals(first.impact)
     assert second.shares.equals(first.shares)
+
+
+@thousand
+@given(randoms)
+def test_adversary_duplicate_floods_change_nothing(random):
+    """Any number of copies of rows of the same id, linked or not, in any order."""
+    case = case_of(random, least=1)
+    before = doses(case)
+    flooded = [rows + [random.choice(rows) for _ in range(random.randrange(15))] if rows else rows for rows in case]
+    for rows in flooded:
+        random.shuffle(rows)
+    after = doses(flooded)
+    assert after.keys() == before.keys()
+    assert all(abs(after[state] - value) <= 1e-9 for state, value in before.items())
+
+
+@thousand
+@given(randoms)
+def test_adversary_alias_floods_raise_credibility_and_nothing_else(random):
+    """What canonicalising makes of one event under many names: one row with more names, reports and sources, and P(real) up to .99."""
+    incidents, narratives, links = case = case_of(random, least=1)
+    before = doses(case)
+    row = incidents[0]
+    names = {
+        "name": "; ".join(f"Alias {k}" for k in range(30)),
+        "sources": [f"s{k}" for k in range(30)],
+        "reports": [f"r{k}" for k in range(30)],
+    }
+    told = doses(([row | names, *incidents[1:]], narratives, links))
+    assert all(abs(told[state] - value) <= 1e-12 for state, value in before.items())
+    believed = doses(([row | names | {"credibility": max(row["credibility"], 0.99)}, *incidents[1:]], narratives, links))
+    certain = doses(([row | {"credibility": 1.0}, *incidents[1:]], narratives, links))
+    for state, value in before.items():
+        assert value - 1e-9 <= believed[state] <= certain[state] + 1e-9
+
+
+@thousand
+@given(randoms, st.integers(2, 12))
+def test_adversary_an_incident_split_into_many_gains_at_most_the_root_of_their_number(random, parts):
+    """Copies under new ids, of the same class, state and moment: what canonicalising did not see through. q = 2, so sqrt(k) and not k."""
+    row = incident_row(random, "inc-0") | {"target_state": "EE"}
+    one = doses(([row], [], []))["EE"]
+    many = doses(([row | {"incident_id": f"inc-{k}"} for k in range(parts)], [], []))["EE"]
+    assert one - 1e-9 <= many <= parts**0.5 * one + 1e-9
+
+
+@thousand
+@given(randoms)
+def test_adversary_a_split_incident_never_lowers_the_score_of_a_case(random):
+    incidents, narratives, links = case = case_of(random, least=1)
+    before = doses(case)
+    row = random.choice(incidents)
+    extra = [row | {"incident_id": f"x{random.randrange(10**9):09d}-{k}"} for k in range(random.randint(1, 6))]
+    copied = [link | {"incident_id": new["incident_id"]} for link in links for new in extra if link["incident_id"] == row["incident_id"]]
+    after = doses((incidents + extra, narratives, links + copied))
+    assert all(after[state] >= value - 1e-9 for state, value in before.items())
+
+
+@thousand
+@given(randoms)
+def test_adversary_bridges_of_every_weight_never_lower_the_score(random):
+    """Chains of weak incidents between two others of one class: single linkage would join their waves, floor(onset / 72 h) does not."""
+    rows = [incident_row(random, f"inc-{k}") | {"target_state": "EE", "technique_class": "ddos", "end_lo": None} for k in range(2)]
+    before = doses((rows, [], []))["EE"]
+    first, last = sorted(row["onset_lo"] for row in rows)
+    steps = random.randint(1, 8)
+    bridge = []
+    for k in range(steps):
+        moment = first + (last - first) * (k + 1) / (steps + 1)
+        level = random.choice((0.0, 0.1, 5.0, random.uniform(0, 5)))
+        weak = incident_row(random, f"brg-{k}") | {"target_state": "EE", "technique_class": "ddos", "end_lo": None}
+        weak |= {"onset_lo": moment, "onset_hi": moment, "level_lo": level, "level_mode": level, "level_hi": level}
+        bridge.append(weak)
+        now = doses((rows + bridge, [], []))["EE"]
+        assert now >= before - 1e-9
+        before = now
 
 
 def tables(case):
