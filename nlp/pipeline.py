@@ -392,7 +392,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "campaigns",
-        ("documents", "incidents", "narratives", "members", "groups", "links", "impact", "shares", "views", "attributions"),
+        ("documents", "incidents", "narratives", "members", "groups", "links", "impact", "shares", "views", "decisions", "attributions"),
         ("campaigns", "campaign_lineage"),
         ("doctrine",),
         acts.do_campaigns,

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from greyzone import impact
 from greyzone.acts import Settings, Work, do_campaigns
-from greyzone.campaigns import build_campaigns
+from greyzone.campaigns import build_campaigns, profile_campaigns
 from greyzone.case import Case
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import GreyzoneError, InputError
-from greyzone.records import CAMPAIGNS, DOCUMENTS, GROUPS, INCIDENTS, LINK_TYPES, LINKS, MEMBERS, NARRATIVES, check, table
+from greyzone.records import CAMPAIGNS, DECISIONS, DOCUMENTS, GROUPS, INCIDENTS, LINK_TYPES, LINKS, MEMBERS, NARRATIVES, check, table
 from greyzone.words import likelihood, quoted, refused
 
 DOCTRINE = load_doctrine()
@@ -227,6 +227,46 @@ def test_ids_and_bytes_do_not_depend_on_the_order_of_rows():
     found, techniques = case()
     turned = [rows.take(list(range(rows.num_rows))[::-1]) for rows in found]
     assert campaigns_of(turned, techniques[::-1]).equals(campaigns_of(found, techniques))
+
+
+def decided(*rows):
+    """Profiles of the case with decisions (link, who, decision, type, revision)."""
+    found, techniques = case()
+    names = ("link_id", "who", "decision", "type", "revision")
+    told = [dict(zip(names, row, strict=True)) | {"day": date(2024, 6, 1), "note": "seen"} for row in rows]
+    tables = dict(zip(("incidents", "narratives", "members", "groups", "links", "documents"), found, strict=True))
+    tables["decisions"] = table(told, DECISIONS)
+    return profile_campaigns(tables, scores(), techniques, doctrine=DOCTRINE).campaigns.to_pylist()
+
+
+def test_people_join_a_weak_link_and_take_a_strong_one_out():
+    weak, strong = "lnk-inc-2-nar-1", "lnk-inc-1-nar-1"
+    [row] = decided((weak, "A", "yes", None, 0))
+    assert row["links"] == ["lnk-inc-1-nar-1", "lnk-inc-1-nar-2", weak]
+    assert any("“A” said “yes” on 2024-06-01: “seen”" in item["text"] for item in row["statements"])
+    assert any("1 of 3 links confirmed by a person" in item["text"] for item in json.loads(row["profile"])["key_judgements"])
+    [row] = decided((strong, "A", "no", None, 0))
+    assert row["links"] == ["lnk-inc-1-nar-2"]
+    assert any("people decided against: 1 link" in item["text"] for item in row["alternatives"])
+
+
+def test_disputed_unsure_and_withdrawn_decisions_leave_a_link_as_it_was(profile):
+    strong = "lnk-inc-1-nar-1"
+    for rows in (
+        [(strong, "A", "yes", None, 0), (strong, "B", "no", None, 0)],
+        [(strong, "A", "unsure", None, 0)],
+        [(strong, "A", "no", None, 0), (strong, "A", "unsure", None, 1)],
+    ):
+        [row] = decided(*rows)
+        assert row["links"] == profile["links"]
+
+
+def test_the_type_that_people_give_weighs_a_link_and_reporting_ties_nothing():
+    weak = "lnk-inc-2-nar-1"
+    [row] = decided((weak, "A", "yes", "prepares", 0))
+    assert {item["id"]: item["probability"] for item in json.loads(row["profile"])["members"]}["inc-2"] == 1
+    [row] = decided((weak, "A", "yes", "reports", 0))
+    assert weak not in row["links"]
 
 
 def test_no_links_no_campaigns():

@@ -20,6 +20,7 @@ from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.records import (
     ATTRIBUTIONS,
+    DECISIONS,
     DOCUMENTS,
     GROUPS,
     IMPACT,
@@ -164,6 +165,12 @@ class Universe:
         told = {"target_state": state, "date": date(2024, 12, 1), "view": kind, "key": key, "doctrine": "default 1", "status": "ok"}
         return {**told, "doctrine_hash": DOCTRINE.hash, "score_p05": low, "score_p50": middle, "score_p95": high}
 
+    def decision(self, link):
+        names = ("link_id", "incident_id", "narrative_id")
+        kind = LINK_TYPES[int(self.rng.integers(0, 5))] if self.maybe() else None
+        told = {"decision": ("yes", "no", "unsure")[int(self.rng.integers(0, 3))], "type": kind, "note": self.text(), "who": self.text()}
+        return {"decision_id": "dec-1", **{name: link[name] for name in names}, **told, "day": date(2024, 6, 1), "revision": 0}
+
     def profiles(self, scale):
         incidents = [self.incident(k) for k in range(self.size[0])]
         narratives = [self.narrative(k) for k in range(self.size[1])]
@@ -180,6 +187,7 @@ class Universe:
             "members": table([{"doc_id": f"doc-{k}", "narrative_id": f"nar-{k}"} for k in range(4)], MEMBERS),
             "documents": table([{"doc_id": f"doc-{k}"} for k in range(12)], DOCUMENTS),
         }
+        tables["decisions"] = table([self.decision(row) for row in links if self.maybe(0.3)], DECISIONS)
         tables["views"] = table([self.view(row["target_state"], row) for row in incidents if row["target_state"]], VIEWS)
         states = sorted({row["target_state"] for row in incidents if row["target_state"]})
         shares = [{"target_state": state, "date": date(2024, 12, 1), "item_id": "inc-0", "share": 3.0} for state in states]

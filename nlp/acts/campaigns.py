@@ -88,7 +88,7 @@ def do_impact(work: Work) -> dict[str, object]:
 def do_campaigns(work: Work) -> dict[str, object]:
     """Join what is linked into profiles."""
     case = work.case
-    names = ("incidents", "narratives", "members", "groups", "links", "documents", "views")
+    names = ("incidents", "narratives", "members", "groups", "links", "documents", "views", "decisions")
     tables = {name: case.table(name) for name in names if name != "views" or case.has(name)}
     tags = techniques.tag_techniques(tables["narratives"], tables["groups"], tables["incidents"], tables["members"], tables["documents"])
     old, lineage, number = past_of(case, "campaigns", "campaigns", ("campaign_id", "incidents", "narratives"), "campaign_lineage")

@@ -26,6 +26,10 @@ class Evidence:
         What is joined.
     bridges
         Links of its incidents and narratives that tie nothing.
+    refuted
+        Links of its incidents and narratives that people decided against.
+    said
+        Last decision of each person by link.
     scores
         The last row of `IMPACT` of each target state.
     documents
@@ -50,7 +54,9 @@ class Evidence:
     documents: frozenset[str]
     doctrine: Doctrine
     bridges: Sequence[Row] = ()
+    refuted: Sequence[Row] = ()
     views: Sequence[Row] = ()
+    said: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     probability: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, float] = field(default_factory=dict)
     by: str = ""

@@ -87,6 +87,8 @@ def _confidence(evidence: Evidence, confidence: str) -> str:
     several = sum(len(set(row["sources"] or ())) >= 2 for row in evidence.incidents)
     text = f"Confidence in this profile is {confidence}: {sure} of {counted(links, 'link')} calibrated"
     text += f", {several} of {counted(len(evidence.incidents), 'incident')} told by two sources or more"
+    if agreed := _count(evidence.links, lambda link: any(row["decision"] == "yes" for row in evidence.said.get(link["link_id"], ()))):
+        text += f", {agreed} of {counted(links, 'link')} confirmed by a person"
     known = [link for link in evidence.links if link["placebo_precision"] is not None]
     if known:
         held = sum(link["placebo_precision"] > 0.5 for link in known)

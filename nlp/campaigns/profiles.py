@@ -1,7 +1,6 @@
 """Hybrid campaigns: incidents, narratives and groups that links tie together, with a profile of sourced sentences.
 
-Ties are the links with a probability from ``campaign.link`` on and a type other than plain reporting, weighted by their probability times
-the expected weight of their type, as in the impact score. `greyzone.campaigns.communities` groups them into campaigns that may share
+`greyzone.campaigns.ties` says which links may join, and `greyzone.campaigns.communities` groups them into campaigns that may share
 incidents and narratives; each holds at least one of both. A group of accounts joins where at least ``campaign.group_share`` of the
 documents that show it lie in the campaign's narratives; its probability is that of a document of it drawn at random. A campaign is a
 hypothesis that things belong together; it names nobody.
@@ -16,21 +15,20 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.campaigns.ach import hypotheses, named_actors
 from greyzone.campaigns.attribution import attributed, unattributed
-from greyzone.campaigns.communities import Community, Ties, find_communities
+from greyzone.campaigns.communities import Community, find_communities
 from greyzone.campaigns.evidence import Evidence
 from greyzone.campaigns.factors import indicators
 from greyzone.campaigns.judgements import key_judgements
 from greyzone.campaigns.phases import phase, technique_rows, timeline
 from greyzone.campaigns.sentences import STORIES, alternatives, gaps, statements
+from greyzone.campaigns.ties import Said, find_ties
 from greyzone.campaigns.tracking import keep_ids
 from greyzone.doctrine import Doctrine
 from greyzone.errors import GreyzoneError
@@ -38,10 +36,10 @@ from greyzone.places import state_name
 from greyzone.records import (
     ATTRIBUTIONS,
     CAMPAIGNS,
+    DECISIONS,
     DOCUMENTS,
     GROUPS,
     INCIDENTS,
-    LINK_TYPES,
     LINKS,
     MEMBERS,
     NARRATIVES,
@@ -55,7 +53,6 @@ from greyzone.records import (
 from greyzone.words import SCALES, marking, quoted, refused_among
 
 Row = Mapping[str, Any]
-DAY = 86_400.0
 KINDS = ("incident", "narrative", "group")
 """`kind` of the members of a profile."""
 
@@ -124,7 +121,8 @@ def profile_campaigns(
     Parameters
     ----------
     tables
-        incidents, narratives, members, groups, links and documents, of the schemas of those names; views, where there are any.
+        incidents, narratives, members, groups, links and documents, of the schemas of those names; views and decisions where there are
+        any.
     impact_result
         Scores and shares; the last date of each target state is told.
     techniques
@@ -150,7 +148,7 @@ def profile_campaigns(
     past = past or Past()
     marking(doctrine.phrase("tlp_default"))
     material = _Material.of(tables, impact_result, techniques, doctrine)
-    ties, pairs = _ties(material, doctrine)
+    ties, pairs, against = find_ties(material.links, material.incidents, material.narratives, material.said, doctrine=doctrine)
     found, bridges = find_communities(ties, kin=doctrine["campaign.kin"], gap_days=doctrine["campaign.gap_days"])
     proposed = {_proposed(part, pairs): part for part in found}
     kept = keep_ids(
@@ -159,12 +157,14 @@ def profile_campaigns(
         share=doctrine["campaign.kin_share"],
         update=past.update,
     )
-    loose = _loose([pairs[tie] for tie in bridges])
+    loose, refuted = _by_end([pairs[tie] for tie in bridges]), _by_end(against)
     set_by_people = attributed(past.attributions)
     by = f"doctrine {quoted(doctrine.id)}, hash {doctrine.hash}"
     rows = []
     for name, part in proposed.items():
-        evidence = replace(_evidence(material, part, [pairs[tie] for tie in part.ties], loose, doctrine), by=by)
+        evidence = _evidence(material, part, [pairs[tie] for tie in part.ties], doctrine)
+        own = [*part.incidents, *part.narratives]
+        evidence = replace(evidence, by=by, bridges=_touching(loose, own), refuted=_touching(refuted, own))
         rows.append(_row(kept.ids[name], material, evidence, set_by_people.get(kept.ids[name], unattributed())))
     rows.sort(key=lambda row: (str(row["window_lo"]), str(row["campaign_id"])))
     for row in rows:
@@ -191,13 +191,17 @@ class _Material:
     parts: dict[str, dict[str, float]]
     techniques: dict[str, list[object]]
     views: dict[str, list[Row]]
+    said: Said
 
     @classmethod
     def of(cls, tables: Mapping[str, pa.Table], result: ImpactResult, techniques: Sequence[object], doctrine: Doctrine) -> _Material:
         groups, members = check(tables["groups"], GROUPS, "groups"), check(tables["members"], MEMBERS, "members")
         wanted = check(tables["links"], LINKS, "links")
+        said = Said.of(tables.get("decisions", empty(DECISIONS)))
         # A table of links lists every pair above the prior; only those that can join are read into memory.
-        wanted = wanted.filter(pc.fill_null(pc.greater_equal(wanted["p"], doctrine["campaign.link"]), fill_value=False))
+        decided = pc.is_in(wanted["link_id"], value_set=pa.array(sorted(said.rows), pa.string()))
+        likely = pc.fill_null(pc.greater_equal(wanted["p"], doctrine["campaign.link"]), fill_value=False)
+        wanted = wanted.filter(pc.or_(likely, decided))
         incidents = _by(check(tables["incidents"], INCIDENTS, "incidents"), "incident_id")
         narratives = _by(check(tables["narratives"], NARRATIVES, "narratives"), "narrative_id")
         links = [row for row in _by(wanted, "link_id").values() if row["incident_id"] in incidents and row["narrative_id"] in narratives]
@@ -216,58 +220,25 @@ class _Material:
             _parts(result, scores),
             dict(by_subject),
             _views(check(tables.get("views", empty(VIEWS)), VIEWS, "views")),
+            said,
         )
 
 
-def _ties(material: _Material, doctrine: Doctrine) -> tuple[Ties, list[Row]]:
-    """Return the links that may join, and their rows in the same order."""
-    weights = [doctrine[f"type_weight.{name}"] for name in LINK_TYPES]
-    pairs: list[Row] = []
-    joined: list[tuple[float, float, float]] = []
-    for link in material.links:
-        if link["type"] == "reports" or link["type"] not in LINK_TYPES:
-            continue
-        kinds = link["type_probabilities"] or []
-        known = len(kinds) == len(weights)
-        expected = sum(h * q for h, q in zip(weights, kinds, strict=True)) if known else weights[LINK_TYPES.index(link["type"])]
-        if (weight := min(1.0, link["p"] * expected)) > 0:
-            pairs.append(link)
-            joined.append((weight, *_when(material.incidents[link["incident_id"]], material.narratives[link["narrative_id"]])))
-    columns = np.array(joined, dtype=np.float64).reshape(-1, 3)
-    return Ties([row["incident_id"] for row in pairs], [row["narrative_id"] for row in pairs], *columns.T), pairs
-
-
-def _when(incident: Row, narrative: Row) -> tuple[float, float]:
-    """Return the days between which a link lies: the points of the incident (onset, end, disclosure) and of the story that are nearest."""
-    start, end = narrative["onset_lo"], narrative["last_seen"] or narrative["onset_hi"] or narrative["onset_lo"]
-    spans = [(incident[f"{name}_lo"], incident[f"{name}_hi"] or incident[f"{name}_lo"]) for name in ("onset", "end", "disclosed")]
-    dated = [(_days(low), _days(high)) for low, high in spans if low]
-    if start is None:
-        return dated[0] if dated else (np.nan, np.nan)
-    first, last = _days(start), _days(end)
-    meets = [_nearest(low, high, first, last) for low, high in dated] or [(first, first)]
-    return min(meets, key=lambda pair: (pair[1] - pair[0], pair))
-
-
-def _nearest(low: float, high: float, first: float, last: float) -> tuple[float, float]:
-    if high < first:
-        return high, first
-    return (last, low) if low > last else (max(low, first), max(low, first))
-
-
-def _days(moment: datetime) -> float:
-    return moment.timestamp() / DAY
-
-
-def _loose(bridges: Sequence[Row]) -> dict[str, list[Row]]:
+def _by_end(links: Sequence[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = defaultdict(list)
-    for link in bridges:
+    for link in links:
         found[link["incident_id"]].append(link)
         found[link["narrative_id"]].append(link)
     return found
 
 
-def _evidence(material: _Material, part: Community, links: list[Row], loose: Mapping[str, list[Row]], doctrine: Doctrine) -> Evidence:
+def _touching(links: Mapping[str, list[Row]], ends: Sequence[str]) -> list[Row]:
+    """Return the links with one of these ends, once each, in order of ids."""
+    found = {link["link_id"]: link for end in ends for link in links.get(end, ())}
+    return [found[name] for name in sorted(found)]
+
+
+def _evidence(material: _Material, part: Community, links: list[Row], doctrine: Doctrine) -> Evidence:
     incidents = [material.incidents[item] for item in part.incidents]
     narratives = [material.narratives[item] for item in part.narratives]
     held: dict[str, float] = defaultdict(float)
@@ -280,7 +251,6 @@ def _evidence(material: _Material, part: Community, links: list[Row], loose: Map
     groups = [material.groups[group] for group in joining]
     states = sorted({row["target_state"] for row in incidents if row["target_state"]})
     own = [*part.incidents, *part.narratives]
-    bridges = {link["link_id"]: link for item in own for link in loose.get(item, ())}
     return Evidence(
         incidents=incidents,
         narratives=narratives,
@@ -289,7 +259,7 @@ def _evidence(material: _Material, part: Community, links: list[Row], loose: Map
         scores=[material.scores[state] for state in states if state in material.scores],
         documents=_present([*narratives, *links, *groups], material.known),
         doctrine=doctrine,
-        bridges=[bridges[name] for name in sorted(bridges)],
+        said={link["link_id"]: material.said.rows.get(link["link_id"], ()) for link in links},
         probability={**part.incidents, **part.narratives, **{group: min(1.0, drawn[group]) for group in joining}},
         views=_seen_otherwise(material, incidents, states),
         parts={state: sum(by.get(item, 0.0) for item in own) for state in states if (by := material.parts.get(state)) is not None},

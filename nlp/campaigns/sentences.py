@@ -34,6 +34,7 @@ def statements(evidence: Evidence, attribution: Item) -> list[Item]:
     for link in evidence.links:
         documents = evidence.of_link(link)
         found += [sourced(_link(evidence, link), documents), sourced(_link_confidence(link), documents)]
+        found += [sourced(_decided(row), documents) for row in evidence.said.get(link["link_id"], ())]
     for group in evidence.groups:
         text = (
             f"{counted(len(group['accounts'] or ()), 'account')} shared {counted(len(group['items'] or ()), 'item')} more often than "
@@ -95,6 +96,9 @@ def alternatives(evidence: Evidence) -> list[Item]:
             told = "any narrative" if row["key"] == STORIES else f"what {quoted(row['key'])} tells"
             text = f"Without {told}, the score of {state_of(row['target_state'])} would be {Score.of_row(row)}."
             found.append(sourced(text, evidence.everything))
+    if evidence.refuted:
+        text = f"Links of its incidents and narratives that people decided against: {counted(len(evidence.refuted), 'link')}."
+        found.append(sourced(text, evidence.everything))
     if evidence.bridges:
         text = f"Links of its incidents and narratives that lead elsewhere and join nothing: {counted(len(evidence.bridges), 'link')}."
         found.append(sourced(text, evidence.everything))
@@ -152,6 +156,12 @@ def _link_confidence(link: Row) -> str:
         return "Confidence in this link is low: its probability is not calibrated on labelled links."
     wide = link["p_lo"] is None or link["p_hi"] is None or link["p_hi"] - link["p_lo"] > WIDE
     return f"Confidence in this link is {'low' if wide else 'moderate'}: it is calibrated{' but its interval is wide' if wide else ''}."
+
+
+def _decided(row: Row) -> str:
+    kind = f" (type {quoted(row['type'])})" if row["type"] else ""
+    note = f": {quoted(row['note'])}" if row["note"] else ""
+    return f"On whether these two belong together, {quoted(row['who'])} said {quoted(row['decision'])}{kind} on {row['day']}{note}."
 
 
 def _other_readings(evidence: Evidence, link: Row) -> list[Item]:
