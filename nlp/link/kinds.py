@@ -1,7 +1,7 @@
 """What a link is: soft scores over `records.LINK_TYPES` that sum to 1.
 
-The five types partition a link's probability by questions that the tables can answer. Let c = 1 - exp(-(positive nats of names, meaning and
-artefacts) / scale) say whether content and not time alone ties the pair, b the probability that the narrative prepares rather than answers
+The five types partition a link's probability by questions that the tables can answer. Let c = 1 - exp(-(positive nats of names,
+nearness and artefacts) / scale) say whether content and not time alone ties the pair, b the probability that the narrative prepares rather than answers
 (below), k = share / (share + half) how far its documents come from accounts flagged as coordinated, m the same of documents that media
 published, and l = leak words in the documents x how readily the incident's technique class yields material to leak:
 
@@ -79,7 +79,7 @@ def type_scores(
     before
         Probability that the narrative prepares, 0..1.
     content
-        Sum of the positive log-likelihood ratios of names, meaning and artefacts, nats.
+        Sum of the positive log-likelihood ratios of names, nearness in meaning and artefacts, nats.
     coordinated
         0..1, after saturation.
     media

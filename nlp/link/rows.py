@@ -130,7 +130,7 @@ class _Tuned:
     def scores(self, part: Kept) -> npt.NDArray[np.float64]:
         """Return (n, 5) probabilities of the types."""
         told = self._told
-        content = np.sum([np.maximum(np.nan_to_num(values), 0.0) for values in (part.entity, part.semantic, part.artefact)], axis=0)
+        content = np.sum([np.maximum(np.nan_to_num(values), 0.0) for values in (part.entity, part.near, part.artefact)], axis=0)
         return type_scores(
             prepared(
                 told.onsets,
@@ -166,7 +166,7 @@ def _type_columns(scores: npt.NDArray[np.float64]) -> dict[str, object]:
 
 def _shown_columns(told: Told, shelf: Shelf, part: Kept, times: Timing, named: sparse.csr_array) -> dict[str, object]:
     starts = np.stack([anchor.lo for anchor in told.onsets.anchors(told.kernel)])[times.anchor, part.incident]
-    documents, reasons = shelf.choose(part.incident, part.narrative, starts, np.nan_to_num(part.semantic) > 0)
+    documents, reasons = shelf.choose(part.incident, part.narrative, starts, np.nan_to_num(part.near) > 0)
     there = documents >= 0
     sizes = there.sum(axis=1)
     return {

@@ -38,7 +38,10 @@ Piece = tuple[Rows, Tables]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Pairs at the floor or above: int64 rows, float64 ratio of time, log-odds, and evidence by kind (nan for none)."""
+    """Pairs at the floor or above: int64 rows, float64 ratio of time, log-odds, and evidence by kind (nan for none).
+
+    `near` is the part of `semantic` that ties the two: the subject is the narrative's alone.
+    """
 
     incident: Rows
     narrative: Rows
@@ -48,6 +51,7 @@ class Kept:
     semantic: Vector
     geo_sector: Vector
     artefact: Vector
+    near: Vector
 
     @property
     def evidence(self) -> dict[str, Vector]:
@@ -151,16 +155,17 @@ def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Vector, 
     weights = bench.weights
     ratio, candidate = bench.courses.ratios(tables, block)
     evidence = bench.content.block(block, chunk)
-    evidence["semantic"] = _meaning(bench, block, chunk, candidate)
+    near = semantic_evidence(bench.cosines, bench.null, block, chunk, candidate, bench.doctrine)
+    evidence["semantic"] = _meaning(near, bench.content.subject[block][:, None], weights.clip)
     static = weights.static({name: evidence[name] for name in KINDS}).ravel()
     places = np.flatnonzero(candidate)
     ratio = ratio.ravel()[places]
     eta = weights.eta(weights.temporal(ratio), static[places])
     chosen = eta >= weights.floor
     row, column = np.divmod(places[chosen], len(chunk))
-    kept = Kept(
-        chunk[column], row + block.start, ratio[chosen], eta[chosen], **{name: evidence[name].ravel()[places[chosen]] for name in KINDS}
-    )
+    columns = {**{name: evidence[name] for name in KINDS}, "near": near}
+    told = {name: values.ravel()[places[chosen]] for name, values in columns.items()}
+    kept = Kept(chunk[column], row + block.start, ratio[chosen], eta[chosen], **told)
     values, pairs = [np.zeros(0)], 0
     for shift in bench.shifts:
         row, column, moved = bench.courses.pairs(tables, block, shift)
@@ -170,11 +175,8 @@ def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Vector, 
     return kept, len(places), np.concatenate(values), pairs
 
 
-def _meaning(bench: Bench, block: slice, chunk: Rows, candidate: npt.NDArray[np.bool_]) -> Vector:
+def _meaning(near: Vector, subject: Vector, clip: float) -> Vector:
     """Return nearness and subject together, nan where neither is known."""
-    near = semantic_evidence(bench.cosines, bench.null, block, chunk, candidate, bench.doctrine)
-    subject = bench.content.subject[block][:, None]
-    clip = bench.doctrine["link.clip"]
     total = np.clip(np.nan_to_num(near) + np.nan_to_num(subject), -clip, clip)
     return np.where(np.isnan(near) & np.isnan(subject), np.nan, total)
 
@@ -190,4 +192,4 @@ def _null_blocks(courses: Courses, pieces: Iterable[Piece], far: Rows) -> Iterat
 
 def _nothing() -> Kept:
     none = np.zeros(0, dtype=np.int64)
-    return Kept(none, none, *(np.zeros(0) for _ in range(6)))
+    return Kept(none, none, *(np.zeros(0) for _ in range(7)))
