@@ -19,12 +19,13 @@ from greyzone.errors import InputError
 from greyzone.link import Linker, link
 from greyzone.link.bursts import Bursts, find_bursts
 from greyzone.link.circle import Circle, Courses, tabulate
-from greyzone.link.content import sector_factors, subject_evidence
+from greyzone.link.content import entity_evidence, sector_factors, subject_evidence
+from greyzone.link.corpus import read_corpus
 from greyzone.link.eventstudy import shift_test
 from greyzone.link.kinds import prepared, speaks_of_leaks, type_scores
 from greyzone.link.lag import ANCHORS, Kernel, Onsets, kernel_of, timing
 from greyzone.link.meaning import Cosines, Null, semantic_evidence
-from greyzone.link.placebo import Placebo, precision_at, q_values, shift_days
+from greyzone.link.placebo import Placebo, draw_placebo, precision_at, q_values, shift_days
 from greyzone.link.population import _fit, change_points, hawkes_test, population_tests
 from greyzone.link.sectors import SECTORS, topics_of
 from greyzone.link.shown import rivals_of
@@ -714,3 +715,58 @@ def test_population_tests_refuse_with_a_reason_and_tell_otherwise():
     assert few["burst_tests"][0]["refused"] is None
     silent = population_tests(when, ["XA"] * 30, [(0, volume)], [[]], doctrine=DOCTRINE, seed=0)
     assert {rows[0]["refused"] for rows in silent.values()} == {"no narrative names the state"}
+
+
+# --- the corpus ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_texts_are_told_apart_with_titles_addresses_and_tags():
+    rows = [
+        {"doc_id": "d3", "title": "T", "text": "a", "urls": ["https://x.test/1", "https://y.test"], "hashtags": ["#One", "Two"]},
+        {"doc_id": "d1", "text": "a", "outlet": "Gazette"},
+        {"doc_id": "d2", "text": "a", "account": "acc-1", "lang": "ar"},
+    ]
+    members = table([{"doc_id": "d3", "narrative_id": "nar-b"}, {"doc_id": "d2", "narrative_id": None}], MEMBERS)
+    found = read_corpus(table(rows, DOCUMENTS), members, table([{"narrative_id": "nar-a"}, {"narrative_id": "nar-b"}], NARRATIVES))
+    assert found.texts.to_pylist() == ["T\na\nhttps://x.test/1 https://y.test\n#One #Two", "\na\n\n"]
+    assert found.text.tolist() == [0, 1, 1]
+    assert found.copies.tolist() == [1, 2]
+    assert found.owner.tolist() == [1, -1, -1]
+    assert found.rank.tolist() == [2, 0, 1]
+    assert found.media.tolist() == pytest.approx([math.nan, 1, 0], nan_ok=True)
+    assert found.legible.tolist() == [True, True, False]
+
+
+def test_entity_evidence_equals_the_formula_pair_by_pair():
+    rng = np.random.default_rng(6)
+    own, counts = (rng.random((5, 4)) < 0.5).astype(float), rng.integers(0, 4, (7, 4)).astype(float)
+    counts[:, 3] = 0
+    sizes = np.full(7, 10.0)
+    kinds = ("organisation", "name", "cve", "actor")
+    shared = entity_evidence(sparse.csr_array(own), sparse.csr_array(counts), sizes, kinds, DOCTRINE)
+    found = shared.block(slice(0, 6), np.arange(5))
+    inside = counts[:6] / 10
+    for n in range(6):
+        for i in range(5):
+            total, known = 0.0, False
+            for e in (0, 1, 3):
+                known |= bool(own[i, e]) and counts[:, e].sum() > 0
+                if not own[i, e] or not counts[n, e]:
+                    continue
+                outside = (counts[:, e].sum() - counts[n, e] + 0.5) / (70 - 10 + 1)
+                spread = sum(inside[m, e] / (inside[m, e] + 0.05) for m in range(6) if m != n) / 5
+                u = max(DOCTRINE[f"link.entity_u_{kinds[e]}"], outside, spread)
+                total += max(1 - outside / inside[n, e], 0) * inside[n, e] / (inside[n, e] + 0.05) * max(math.log(0.4 / u), 0)
+            expected = min(total, 4) if total > 0 else math.log(0.6 / 0.98) if known else math.nan
+            assert found[n, i] == pytest.approx(expected, nan_ok=True)
+
+
+def test_placebo_equals_pairs_turned_one_by_one():
+    anchors, course = random_course(5)
+    circle = Circle.of(course, KERNEL)
+    drawn = draw_placebo(anchors, course, KERNEL, shifts=20, floor=0.0, log_odds=lambda pairs: np.log(np.maximum(pairs.ratio, 1e-300)))
+    days = shift_days(circle.length, KERNEL, 20)
+    ratios = np.concatenate([turned(anchors, course, circle, int(day)).ravel() for day in days])
+    assert drawn.shifts == len(days)
+    assert drawn.pairs == (ratios > 1e-9).sum()
+    np.testing.assert_allclose(drawn.log_odds, np.sort(np.log(ratios[ratios >= 1.0])), atol=1e-9)

@@ -1,9 +1,9 @@
 """What a link is: soft scores over `records.LINK_TYPES` that sum to 1.
 
-The five types partition a link's probability by questions that the tables can answer. Let c = 1 - exp(-(positive nats of names,
-nearness and artefacts) / scale) say whether content and not time alone ties the pair, b the probability that the narrative prepares rather than answers
-(below), k = share / (share + half) how far its documents come from accounts flagged as coordinated, m the same of documents that media
-published, and l = leak words in the documents x how readily the incident's technique class yields material to leak:
+The five types partition a link's probability by questions that the tables can answer. Let c = 1 - exp(-(positive nats of names, nearness
+and artefacts) / scale) say whether content and not time alone ties the pair, b the probability that the narrative prepares rather than
+answers (below), k = share / (share + half) how far its documents come from accounts flagged as coordinated, m the same of documents that
+media published, and l = leak words in the documents x how readily the incident's technique class yields material to leak:
 
     prepares   = c b k                        told before the onset, by a coordinated group, of the same things
     reports    = c (1 - b) (1 - k) m          coverage after the onset, media's, that no coordinated group carries
