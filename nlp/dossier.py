@@ -97,7 +97,7 @@ def build(row: Row, tables: Mapping[str, pa.Table], *, handles: bool = False) ->
 
 def to_json(product: Product) -> str:
     """Return the product as JSON, keys in order."""
-    return json.dumps(product.content, ensure_ascii=False, sort_keys=True, indent=1, allow_nan=False, default=str) + "\n"
+    return json.dumps(product.content, ensure_ascii=False, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
 def to_markdown(product: Product) -> str:
