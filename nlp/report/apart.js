@@ -76,8 +76,9 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
       radio.type = "radio"; radio.name = "doctrine"; radio.value = String(place); radio.checked = place === chosen.doctrine;
       radio.addEventListener("change", () => { chosen.doctrine = place; course(); shares(); whatif(); vector(); });
       label.append(radio, " " + doctrine.name);
-      if (doctrine.own) label.append(element("small", "the case's own"));
-      return cells(element("tr"), [[label], "day"], [one(central(doctrine)), "number"], [brief(doctrine.score), "number"], [doctrine.q + ", " + doctrine.gamma + ", " + doctrine.d0, "number"], [[element("code", doctrine.hash, "number")]], [[element("span", doctrine.status === "ok" ? "holds" : doctrine.status, doctrine.status === "ok" ? "mark calm" : "mark")]]);
+      if (doctrine.own) label.append(" (the case's)");
+      label.append(element("code", doctrine.hash));
+      return cells(element("tr"), [[label], "day"], [one(central(doctrine)), "number"], [brief(doctrine.score), "number"], [doctrine.q + ", " + doctrine.gamma + ", " + doctrine.d0, "number"], [[element("span", doctrine.status === "ok" ? "holds" : doctrine.status, doctrine.status === "ok" ? "mark calm" : "mark")]]);
     }) : [];
     byId("doctrine-table").tBodies[0].replaceChildren(...rows);
   }
@@ -165,8 +166,8 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
     const row = (name, ...values) => { const made = element("tr"), label = element("th", name); label.scope = "row"; made.append(label); return cells(made, ...values.map((value) => [value])); };
     body.append(row("Central score (expected inputs)", one(all), one(left), one(left - all)));
     if (single) {
-      body.append(row("Median over the draws", one(doctrine.score[1]), one(without[0][1]), one(-drop[0][1])));
-      body.append(row("90 % interval", range(doctrine.score[0], doctrine.score[2], one), range(without[0][0], without[0][2], one), one(-drop[0][2]) + " to " + one(-drop[0][0])));
+      body.append(row("Median over the draws", one(doctrine.score[1]), one(without[0][1]), ""));
+      body.append(row("90 % interval", range(doctrine.score[0], doctrine.score[2], one), range(without[0][0], without[0][2], one), one(-drop[0][2]) + " to " + one(-drop[0][0]) + ", median " + one(-drop[0][1])));
     } else {
       body.append(row("90 % interval", range(doctrine.score[0], doctrine.score[2], one), "none computed for a combination; bound below", "none computed"));
       body.append(row("Bound from the single removals", "", "at most " + range(least(0), least(2), one), "at least " + range(most(0), most(2), one)));
@@ -188,7 +189,7 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
     back.addEventListener("click", () => { chosen.removed.clear(); shares(); whatif(); course(); });
     chips.append(back);
     const told = element("p", null, "note");
-    told.textContent = (single ? "The interval is made of the draws behind the score, each without this item." : "Taking out more never raises a score, so every point of the interval without all of these lies at or below the lowest of the single removals.") + " Doctrine " + doctrine.name + " " + doctrine.hash + ". What if the data did not hold it: not what would have happened.";
+    told.textContent = (single ? "The interval is made of the draws behind the score, each without this item; differences are taken draw by draw, and where sources are doubted the item is missing from many draws already." : "Taking out more never raises a score, so every point of the interval without all of these lies at or below the lowest of the single removals.") + " Doctrine " + doctrine.name + " " + doctrine.hash + ". What if the data did not hold it: not what would have happened.";
     const title_ = element("p"), strong = element("b", "Without " + (single ? "this item" : places.length + " items"));
     title_.append(strong, " ");
     if (doctrine.status !== "ok") title_.append(stamp(doctrine.status));
@@ -233,10 +234,9 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
       lay("Seen otherwise", "An originator is a name that sources gave, a hypothesis and no finding. A row counts what it alone may hold; rows are never added up, and none is a part of the score.",
         [["View"], ["P", "number"], ["Items", "number"], ["Score (90 % interval)", "number"]],
         views.map(([view, key, p, items, points, status]) => {
-          const name = view === "same-originator" ? "by one originator: " + key : key === "documents" ? "without all narratives" : "without the source " + key;
-          const label = element("span", name);
+          const label = element("span", key === "documents" && view !== "same-originator" ? "all narratives" : key);
           label.dir = "auto";
-          return cells(element("tr"), [[label]], [p === null ? "–" : p.toFixed(2), "number"], [String(items), "number"], points[1] === null ? [status] : [[element("span", brief(points), "nowrap"), ...(status === "ok" ? [] : [element("small", status)])], "number"]);
+          return cells(element("tr"), [[element("small", view === "same-originator" ? "by one originator alone" : "without"), label]], [p === null ? "–" : p.toFixed(2), "number"], [String(items), "number"], points[1] === null ? [status] : [[element("span", brief(points), "nowrap"), ...(status === "ok" ? [] : [element("small", status)])], "number"]);
         }));
     }
     if (owed.length) {

@@ -239,8 +239,11 @@
     traces.push({ type: "scatter", mode: "lines", x: spans.x, y: spans.y, line: { color: "#1b2430", width: 2.5 }, opacity: 0.5, hoverinfo: "skip", showlegend: false });
     traces.push({ type: "scatter", mode: "markers", x: shown.map((i) => new Date(centre(i))), y: shown.map((i) => lane.get(i.id)), marker: { color: "#1b2430", size: 8, symbol: "diamond" }, text: shown.map((i) => plain(cut(i.name, 90)) + "<br>" + i.onset[0] + (i.precision === "day" || i.precision === "second" ? "" : " (precision: " + i.precision + ")") + " · " + plain(i.state || "")), hovertemplate: "%{text}<extra></extra>", showlegend: false });
     const labels = data.timeline.narratives.map((id) => plain(cut(narratives.get(id).label, 34)));
+    // Where a window is resized, Plotly takes the height of the box.
+    const height = 300 + 30 * data.timeline.narratives.length;
+    byId("timeline-plot").style.height = height + "px";
     Plotly.react("timeline-plot", traces, layout({
-      height: 300 + 30 * data.timeline.narratives.length, margin: { l: 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
+      height, margin: { l: 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
       xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: "#eef1f4" },
       yaxis: { range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
     }), config);
