@@ -72,12 +72,13 @@ def without_addresses(text: str) -> str:
     return _PASSED.sub(lambda match: " " * len(match[0]), text)
 
 
-def seen_words(text: str) -> list[str] | None:
+def seen_words(text: str, plain: str | None = None) -> list[str] | None:
     """Return the words of `tokens` and whole hashtags, in any order, for a first look; None where that takes a closer one.
 
-    Closer looks are taken at Cyrillic, which inflects, and at scripts without blanks.
+    Closer looks are taken at Cyrillic, which inflects, and at scripts without blanks. `plain` is the text without addresses, where it is
+    known already.
     """
-    plain = without_addresses(text)
+    plain = without_addresses(text) if plain is None else plain
     if plain.isascii():
         found = _ASCII_WORD.findall(plain.lower())
     elif _CLOSER.search(plain):
@@ -90,9 +91,9 @@ def seen_words(text: str) -> list[str] | None:
     return found
 
 
-def tokens(text: str) -> Tokens:
-    """Return the folded words of `text` with their spans."""
-    plain = without_addresses(text)
+def tokens(text: str, plain: str | None = None) -> Tokens:
+    """Return the folded words of `text` with their spans; `plain` as in `seen_words`."""
+    plain = without_addresses(text) if plain is None else plain
     tags = {match.start(1): match.end(1) for match in _TAG.finditer(plain)} if "#" in plain or "＃" in plain else {}
     folded: list[str] = []
     starts: list[int] = []

@@ -7,7 +7,7 @@ texts are read apart from one another, on several processors if wished, and what
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from greyzone.engine import map_batches
 from greyzone.entities.artefacts import ARTEFACTS, Artefact, artefacts_of, may_hold_artefacts
 from greyzone.entities.automaton import outermost
 from greyzone.entities.gazetteer import Gazetteer
-from greyzone.entities.tokens import Tokens, is_cyrillic, seen_words, tokens, uninflected
+from greyzone.entities.tokens import Tokens, is_cyrillic, seen_words, tokens, uninflected, without_addresses
 
 HEADLINE = 0.6
 """A text that capitalises more than this share of its other words says nothing by a capital."""
@@ -71,11 +71,7 @@ def read_uses(texts: Sequence[str], gazetteer: Gazetteer, *, near: int, workers:
     workers
         Processes, as in `greyzone.engine.map_batches`.
     """
-    return read_batches((texts[start : start + BATCH] for start in range(0, len(texts), BATCH)), gazetteer, near=near, workers=workers)
-
-
-def read_batches(batches: Iterable[Sequence[str]], gazetteer: Gazetteer, *, near: int, workers: int | None = 1) -> Uses:
-    """Read all uses in batches of texts, whose rows are counted through."""
+    batches = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
     done = 0
     parts: list[Uses] = []
     for part in map_batches(partial(_read, gazetteer, near), batches, workers=workers):
@@ -89,14 +85,14 @@ def read_batches(batches: Iterable[Sequence[str]], gazetteer: Gazetteer, *, near
 
 
 def _read(gazetteer: Gazetteer, near: int, texts: Sequence[str]) -> Uses:
-    hits = _Hits(gazetteer, near)
+    hits = UseReader(gazetteer, near)
     for row, text in enumerate(texts):
         hits.read(row, text)
     return hits.uses()
 
 
-class _Hits:
-    """Uses as they are met, in columns."""
+class UseReader:
+    """Takes the uses of texts as they are met; `uses` gives them in columns."""
 
     def __init__(self, gazetteer: Gazetteer, near: int) -> None:
         self._gazetteer, self._near = gazetteer, near
@@ -114,18 +110,19 @@ class _Hits:
         columns = ((self._uses, 8), (self._found, 4), (self._words, 2))
         return Uses(*(np.array(values, dtype=np.int64).reshape(-1, width) for values, width in columns))
 
-    def read(self, row: int, text: str) -> None:
-        """Take the uses of a text."""
+    def read(self, row: int, text: str) -> Sequence[str]:
+        """Take the uses of a text, and return its folded words, in any order."""
         if self._artefacts and (self._short_links or may_hold_artefacts(text)):
             for artefact in artefacts_of(text):
                 self._take(row, artefact)
         # Most texts name nobody: a cheap look tells, unless a word may be inflected.
-        seen = seen_words(text)
+        plain = without_addresses(text)
+        seen = seen_words(text, plain)
         if seen is not None:
             self._count(seen)
         if seen is not None and self._start.isdisjoint(seen) and ("#" not in text or self._gazetteer.joined.keys().isdisjoint(seen)):
-            return
-        read = tokens(text)
+            return seen
+        read = tokens(text, plain)
         words = read.folded
         if seen is None:
             self._words.extend((0, 0))
@@ -146,6 +143,7 @@ class _Hits:
             case = SILENT if inside else _case(text, read, first, last, acronym=name in self._gazetteer.acronyms)
             near = self._in_field(words, first, last) or -(seen is None)
             self._uses.extend((row, start, read.ends[last - 1], self._number[name], first, last, case, near))
+        return read.folded if seen is None else seen
 
     def _take(self, row: int, artefact: Artefact) -> None:
         for at in self._gazetteer.surfaces.get(f"{artefact.kind} {artefact.value}", ()):

@@ -21,8 +21,7 @@ from greyzone.doctrine import Doctrine
 from greyzone.engine import map_batches
 from greyzone.entities import Gazetteer, Matches, Mentions
 from greyzone.entities.matching import NameRules, judge_uses, mentions_of
-from greyzone.entities.tokens import seen_words, tokens
-from greyzone.entities.uses import BATCH, Uses, read_uses
+from greyzone.entities.uses import BATCH, UseReader, Uses
 from greyzone.link.kinds import speaks_of_leaks
 from greyzone.link.sectors import LANGUAGES, TOPICS, topics_of
 from greyzone.text import normal_form
@@ -169,16 +168,17 @@ class Read:
 
 
 def _read(gazetteer: Gazetteer, near: int, texts: list[str]) -> Read:
-    leaks = np.array([speaks_of_leaks(text) for text in texts], dtype=bool)
+    reader = UseReader(gazetteer, near)
     named: list[tuple[int, int]] = []
     for row, text in enumerate(texts):
-        words = seen_words(text)
-        found = topics_of(tokens(text).folded if words is None else words)
-        named += [(row, TOPICS.index(topic)) for topic in sorted(found)]
-    forms = [
-        int.from_bytes(blake2b(normal_form(text).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
-        for text in texts
-    ]
+        named += [(row, TOPICS.index(topic)) for topic in sorted(topics_of(reader.read(row, text)))]
     return Read(
-        read_uses(texts, gazetteer, near=near), leaks, np.array(named, dtype=np.int64).reshape(-1, 2), np.array(forms, dtype=np.int64)
+        reader.uses(),
+        np.array([speaks_of_leaks(text) for text in texts], dtype=bool),
+        np.array(named, dtype=np.int64).reshape(-1, 2),
+        np.array([_digest(normal_form(text)) for text in texts], dtype=np.int64),
     )
+
+
+def _digest(form: str) -> int:
+    return int.from_bytes(blake2b(form.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)

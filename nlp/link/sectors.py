@@ -10,6 +10,7 @@ corpus everything names them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from greyzone.text import fold, words
@@ -89,7 +90,7 @@ _CODES = _prefixes(_OF_INCIDENTS)
 _TOPICS = _prefixes(_TABLE | {SUBJECT: _SUBJECT})
 
 
-def topics_of(folded: list[str]) -> frozenset[str]:
+def topics_of(folded: Iterable[str]) -> frozenset[str]:
     """Return the topics that folded words of a text name."""
     return frozenset(topic for word in folded for topic in _topics_of(word))
 
