@@ -74,6 +74,12 @@ MEASURES = (
         "greyzone eval impact --part face --part dcid --data ../shared/data",
     ),
     Forwarded(
+        "incidents",
+        "greyzone.eval.incidents.command",
+        "Measure how reports of one event become one incident, on a sample judged by hand and at scale, and bad input.",
+        "greyzone eval incidents --data ../shared/data",
+    ),
+    Forwarded(
         "throughput",
         "greyzone.eval.throughput",
         "Measure documents a second of transformer models on this machine's processors or GPU.",

@@ -19,6 +19,7 @@ from greyzone.errors import InputError
 from greyzone.incidents import attack, cfr, csis, cyberpeace, dcid, eurepoc, misp, stix, veris
 from greyzone.incidents.mapping import Mapped, load_mapping, parse_json_lines, read_row
 from greyzone.incidents.reports import Draft, finish, reject, sound
+from greyzone.incidents.stream import bundle_objects
 from greyzone.records import REJECTS, REPORTS, ReportBatch, table
 
 LARGEST = 1 << 30
@@ -89,9 +90,7 @@ def read_reports(
     files = sorted(item for item in where.rglob("*") if item.is_file()) if where.is_dir() else [where]
     for file in files:
         try:
-            with _opened(file) as stream:
-                content = _bounded(stream, file)
-            drafts, notes = _parse(content, file, mapped, source)
+            drafts, notes = (None if mapped else _bundle(file)) or _parse(_content(file), file, mapped, source)
         except InputError as error:
             if not where.is_dir():
                 raise
@@ -142,6 +141,24 @@ def _opened(path: Path) -> IO[bytes]:
         raise InputError(f"no file {str(path)!r}", "a file of incidents") from None
     except OSError as error:
         raise InputError(f"{path} cannot be opened ({error.strerror})", "a readable file") from None
+
+
+def _bundle(path: Path) -> Found | None:
+    """Read a STIX bundle object by object, or return None if the file holds none."""
+    with _opened(path) as stream:
+        if bundle_objects(stream, path, LARGEST) is None:
+            return None
+
+    def again() -> Iterator[tuple[int, object]]:
+        with _opened(path) as stream:
+            yield from bundle_objects(stream, path, LARGEST) or ()
+
+    return stix.read_objects(again, str(path))
+
+
+def _content(path: Path) -> bytes:
+    with _opened(path) as stream:
+        return _bounded(stream, path)
 
 
 def _bounded(stream: IO[bytes], path: Path) -> bytes:

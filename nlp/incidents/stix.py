@@ -13,8 +13,9 @@ one, or a row of `REJECTS`; references to objects that are not there are counted
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from greyzone.dates import Moment
 from greyzone.errors import InputError
@@ -32,6 +33,7 @@ from greyzone.incidents.reports import (
     technique_of,
     unique,
 )
+from greyzone.incidents.stream import Unread
 
 EVENTS = ("incident", "campaign", "report")
 """Types that become incident reports."""
@@ -51,6 +53,7 @@ CONTEXT += ("domain-name", "url", "file", "relationship", "marking-definition")
 """Types that give events their fields."""
 
 _HOPS = 3
+_TIES = ("type", "modified", "source_ref", "target_ref", "relationship_type", "object_refs")
 _ACTORS = ("intrusion-set", "threat-actor")
 _TARGETING = frozenset({"targets", "located-at", "impacts", "compromises"})
 _PATTERN = re.compile(r"(domain-name|url):value\s*=\s*'([^']{1,500})'|hashes\.[^=]{1,40}=\s*'([0-9a-fA-F]{32,64})'")
@@ -61,45 +64,52 @@ Objects = Mapping[str, Mapping[str, object]]
 
 
 def read_bundle(bundle: Mapping[str, object], path: str) -> tuple[list[tuple[Draft, int]], list[dict[str, object]]]:
-    """Read a bundle.
+    """Read a bundle that is in memory; as `read_objects`."""
+    listed = bundle.get("objects")
+    whole = listed if isinstance(listed, list) else []
+    return read_objects(lambda: enumerate(whole, start=1), path)
+
+
+def read_objects(again: Callable[[], Iterable[tuple[int, object]]], path: str) -> tuple[list[tuple[Draft, int]], list[dict[str, object]]]:
+    """Read the objects of a bundle, twice: who is tied to whom first, then what the events and what they reach say.
+
+    Parameters
+    ----------
+    again
+        Yields (1-based place, object) from the beginning at each call; an object may be a text that says why it could not be read.
 
     Returns
     -------
     tuple
         (drafts with the 1-based place of their object, rows of `REJECTS`).
     """
-    objects, places, rejects = _index(bundle, path)
+    objects, places, rejects = _index(again(), path)
     relations, missing = _relations(objects)
     rejects += [reject("reference to an object that is not in the bundle", ref, path, places[at], action="repaired") for at, ref in missing]
     events = [at for at, item in objects.items() if item["type"] in EVENTS]
     written_up = _write_ups(objects, events)
+    reached = {at: _reach(at, objects, relations) for at in events if at not in written_up}
+    used = {*written_up, *reached, *(other for found in reached.values() for other in found)}
+    wanted = {places[at] for at in used}
+    told = {str(item["id"]): item for place, item in again() if place in wanted and isinstance(item, dict)}
+    held = reports_held(told[at] for at in events)
     drafts: list[tuple[Draft, int]] = []
-    used: set[str] = set()
-    held = reports_held(objects.values())
-    for at in events:
-        if at in written_up:
-            used.add(at)
-            continue
+    for at, found in reached.items():
         try:
-            own = drafts_of(objects[at], held)
+            own = drafts_of(told[at], held)
         except InputError as error:
             rejects.append(reject("record of greyzone that cannot be read", error, path, places[at], action="repaired"))
             own = None
         if own is not None:
-            used |= {at, *_reach(at, objects, relations)}
             drafts += [(draft, places[at]) for draft in own]
             if objects[at]["type"] != "incident":
                 rejects.append(reject("finding of greyzone, no incident", objects[at]["type"], path, places[at]))
             continue
-        reached = _reach(at, objects, relations)
-        used |= set(reached) | {at}
-        reports = [objects[report] for report in sorted(written_up) if at in written_up[report]]
-        drafts.append((_draft(objects[at], [(objects[other], how) for other, how in reached.items()], reports), places[at]))
+        reports = [told[report] for report in sorted(written_up) if at in written_up[report]]
+        drafts.append((_draft(told[at], [(told[other], how) for other, how in found.items()], reports), places[at]))
     for at, item in objects.items():
-        if item["type"] == "relationship":
-            ends = {str(item.get("source_ref")), str(item.get("target_ref"))}
-            if ends <= used:
-                used.add(at)
+        if item["type"] == "relationship" and {str(item.get("source_ref")), str(item.get("target_ref"))} <= used:
+            used.add(at)
     for at, item in objects.items():
         if at not in used and item["type"] != "marking-definition":
             known = item["type"] in CONTEXT
@@ -109,13 +119,17 @@ def read_bundle(bundle: Mapping[str, object], path: str) -> tuple[list[tuple[Dra
     return drafts, rejects
 
 
-def _index(bundle: Mapping[str, object], path: str) -> tuple[dict[str, Mapping[str, object]], dict[str, int], list[dict[str, object]]]:
+def _index(
+    listed: Iterable[tuple[int, object]], path: str
+) -> tuple[dict[str, Mapping[str, object]], dict[str, int], list[dict[str, object]]]:
+    """Return what ties objects, by id, the place of each, and the objects that are none: of versions of an object the last one counts."""
     objects: dict[str, Mapping[str, object]] = {}
     places: dict[str, int] = {}
     rejects: list[dict[str, object]] = []
-    listed = bundle.get("objects")
-    for place, item in enumerate(listed if isinstance(listed, list) else [], start=1):
-        if not isinstance(item, dict) or not isinstance(item.get("id"), str) or not isinstance(item.get("type"), str):
+    for place, item in listed:
+        if isinstance(item, Unread):
+            rejects.append(reject("object that could not be read", item, path, place))
+        elif not isinstance(item, dict) or not isinstance(item.get("id"), str) or not isinstance(item.get("type"), str):
             rejects.append(reject("object without type and id", str(item)[:80], path, place))
         elif item.get("revoked") is True:
             rejects.append(reject("object revoked", item["id"], path, place))
@@ -123,10 +137,17 @@ def _index(bundle: Mapping[str, object], path: str) -> tuple[dict[str, Mapping[s
             older = str(item.get("modified", "")) <= str(known.get("modified", ""))
             rejects.append(reject("older version of an object", item["id"], path, place if older else places[item["id"]]))
             if not older:
-                objects[item["id"]], places[item["id"]] = item, place
+                objects[item["id"]], places[item["id"]] = _skeleton(item), place
         else:
-            objects[item["id"]], places[item["id"]] = item, place
+            objects[item["id"]], places[item["id"]] = _skeleton(item), place
     return objects, places, rejects
+
+
+def _skeleton(item: Mapping[str, object]) -> dict[str, object]:
+    """Return what ties an object to others: a few short texts of what may be a long one."""
+    kept = {key: item[key] for key in _TIES if key in item}
+    kept["type"] = sys.intern(str(item["type"]))
+    return kept
 
 
 def _relations(objects: Objects) -> tuple[dict[str, list[tuple[str, str]]], list[tuple[str, str]]]:
