@@ -18,6 +18,7 @@ from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.eval.coordination.sources import Window, day
 from greyzone.eval.links import cases, chance, command, corpora, real, synthetic, worlds
+from greyzone.eval.links.given import with_given
 from greyzone.eval.links.wording import DEEDS, FRAMES, HARM, REGISTER, SORTS, STATES, Naming, Topic, register_text, story_text
 from greyzone.eval.templates import Draws
 from greyzone.link.eventstudy import shift_test
@@ -233,6 +234,7 @@ def corpus():
     return corpora.Stories("invented", narratives, members, documents, np.zeros((2, 4), np.float32), first, last)
 
 
+NONE: real.Given = ([], {})
 STORY = real.Story("X1", "glimmer", "2016-06", date(2031, 5, 9), "glimmer", (("eurepoc", "7"),))
 
 
@@ -253,14 +255,30 @@ def test_a_story_is_told_by_narratives_that_name_it_in_its_days(corpus):
 def test_the_rank_of_an_incident_counts_events_once(corpus):
     held = _held([("7", "true", datetime(2031, 5, 1, tzinfo=UTC)), ("8", "rival", datetime(2031, 5, 2, tzinfo=UTC))])
     rows = [_link("inc-8", "a", 2.0, 0.9), _link("inc-7", "a", 1.0, 0.7), _link("inc-8", "b", 3.0, 0.95)]
-    found = real.find(STORY, corpus, rows, held, held)
+    found = real.find(STORY, corpus, rows, held, held, NONE)
     (told,) = found.narratives
     assert (told.rank, told.p, told.best, told.best_p) == (2, 0.7, "rival", 0.9)
     assert found.likely == 1
     assert found.incidents == ("true",)
-    assert real.find(STORY, corpus, rows[:1], held, held).narratives[0].rank is None
+    assert real.find(STORY, corpus, rows[:1], held, held, NONE).narratives[0].rank is None
     table = real.format_real([(real.Corpus("invented", 14, 2, 2, 3, 3, 3, 0, 0, 0), [found])])
     assert "glimmer (X1)" in table
+
+
+def test_a_story_given_is_one_narrative_beside_the_others(corpus):
+    enlarged, names = with_given(dataclasses.replace(corpus, vectors=np.zeros((2, 256), np.float32)), [STORY])
+    new = names["X1"]
+    home = dict(zip(enlarged.members["doc_id"].to_pylist(), enlarged.members["narrative_id"].to_pylist(), strict=True))
+    assert len(home) == 14
+    # The six of May; what is said of it in September is months off.
+    assert [doc for doc, one in sorted(home.items()) if one == new] == [f"d{n:02d}" for n in range(6)]
+    assert enlarged.narratives["narrative_id"].to_pylist() == ["a", "b", new]
+    assert len(enlarged.vectors) == 3
+    assert enlarged.vectors[2].any()
+    assert with_given(corpus, [dataclasses.replace(STORY, pattern="nowhere")]) == (corpus, {})
+    held = _held([("7", "true", datetime(2031, 5, 1, tzinfo=UTC)), ("8", "rival", datetime(2031, 5, 2, tzinfo=UTC))])
+    found = real.find(STORY, corpus, [], held, held, ([_link("inc-7", new, 1.0, 0.7)], names))
+    assert (found.given.rank, found.given.p, found.given.documents) == (1, 0.7, 6)
 
 
 def test_permuted_dates_are_the_dates_of_others():
@@ -295,13 +313,13 @@ def _case(**changes):
     [
         ("strong", [("inc-7", 1.0, 0.7)], "found"),
         ("strong", [("inc-8", 1.0, 0.7)], "not found"),
-        ("negative", [("inc-7", 1.0, 0.7)], "false link"),
+        ("negative", [("inc-7", 1.0, 0.7)], "a link > .5"),
         ("io_only", [("inc-7", -1.0, 0.2)], "no false link"),
     ],
 )
 def test_verdicts_on_cases(corpus, label, rows, verdict):
     held = _held([("7", "true", datetime(2031, 5, 1, tzinfo=UTC)), ("8", "rival", datetime(2031, 5, 2, tzinfo=UTC))])
-    found = real.find(STORY, corpus, [_link(one, "a", eta, p) for one, eta, p in rows], held, held)
+    found = real.find(STORY, corpus, [_link(one, "a", eta, p) for one, eta, p in rows], held, held, NONE)
     outcome = cases.judge_case(_case(label=label), [found], held)
     assert outcome.verdict == verdict
     assert outcome.held[0][0] == "eurepoc 7"
@@ -313,7 +331,7 @@ def test_a_case_that_cannot_be_tested_says_why(corpus):
     assert "no row in a table held (list: other:1)" in cases.judge_case(_case(true=()), [], held).why
     assert cases.judge_case(_case(), [], held).why == "no corpus held covers its days"
     assert "words that other stories use" in cases.judge_case(_case(pattern=""), [], held).why
-    empty = real.Found(STORY, "invented", 3, (), ())
+    empty = real.Found(STORY, "invented", 3, (), None, ())
     assert cases.judge_case(_case(), [empty], held).why == "3 documents on it in its days, no narrative"
 
 

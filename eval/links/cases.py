@@ -2,8 +2,9 @@
 
 For each case: the reports that hold its incident (by the numbers and names that the list gives), their dates, the corpora that cover the
 days around what became public, the narratives that tell it (rule of `greyzone.eval.links.real`), and the rank and p of the incident in the
-list of the narrative that has the most documents on it. A positive case is *found* if the incident is among the first three there. A case
-without coded influence, or without an incident, is *false* if any of its narratives has a link with p above .5.
+list of the narrative that has the most documents on it. A positive case is *found* if the incident is among the first three there, *found
+if given* if only where all documents on it are made one narrative. A case without coded influence, or without an incident, must have no
+narrative with a link above p = .5.
 
 The list gives keywords; those that other stories use as well are left out, since with them any story of elections would be a find.
 """
@@ -28,10 +29,13 @@ from greyzone.eval.links.real import (
     Found,
     Links,
     Story,
+    Told,
     find,
     link_all,
+    link_given,
     near_incidents,
     pattern_of,
+    shown,
 )
 from greyzone.records import LLRS
 
@@ -91,7 +95,7 @@ class Outcome:
     """What came of a case.
 
     `held` are the incidents (source, name, dates as told), `corpora` what covers it with documents and narratives on it, `found` the best
-    of them; `verdict` is one of "found", "not found", "no false link", "false link", "not testable".
+    of them; `verdict` is one of "found", "found if given", "not found", "no false link", "a link > .5", "not testable".
     """
 
     case: Case
@@ -147,24 +151,24 @@ def judge_case(case: Case, found: Sequence[Found], held: Held) -> Outcome:
     """Say what came of a case, and why."""
     rows = _held(case, held)
     corpora = tuple((one.corpus, one.documents, len(one.narratives)) for one in found)
-    told = [one for one in found if one.narratives]
-    best = min(told, key=lambda one: (_rank(one), -one.narratives[0].on_it), default=None)
+    told = [one for one in found if one.narratives or one.given]
     if case.label in ("negative", "io_only"):
-        likely = sum(one.likely for one in told)
+        likely = sum(one.likely + (one.given is not None and one.given.best_p > LIKELY) for one in told)
         if not told:
             return Outcome(case, rows, corpora, None, "not testable", _untold(case, found))
-        verdict = "false link" if likely else "no false link"
-        return Outcome(
-            case, rows, corpora, best, verdict, f"{likely} of {sum(len(one.narratives) for one in told)} narratives with a p > {LIKELY}"
-        )
+        worst = max((one for one in told), key=lambda one: max(each.best_p for each in _all(one)))
+        first = max(_all(worst), key=lambda each: each.best_p)
+        why = f"most likely: {first.best[:50] or 'none'} (p {first.best_p:.2f}, {first.best_kind or '-'})"
+        return Outcome(case, rows, corpora, worst, "a link > .5" if likely else "no false link", why)
     if not rows:
-        return Outcome(case, rows, corpora, best, "not testable", f"no row in a table held (list: {', '.join(case.elsewhere) or 'none'})")
-    if best is None:
+        return Outcome(case, rows, corpora, None, "not testable", f"no row in a table held (list: {', '.join(case.elsewhere) or 'none'})")
+    if not told:
         return Outcome(case, rows, corpora, None, "not testable", _untold(case, found))
-    if _rank(best) <= FIRST:
-        main = best.narratives[0]
-        evidence = ", ".join(f"{name} {value:+.1f}" for name, value in zip(LLRS, main.llrs, strict=False) if value)
-        return Outcome(case, rows, corpora, best, "found", f"nats: {evidence}")
+    best = min(told, key=lambda one: (_rank(one.narratives[0] if one.narratives else None), _rank(one.given)))
+    for verdict, main in (("found", best.narratives[0] if best.narratives else None), ("found if given", best.given)):
+        if main is not None and _rank(main) <= FIRST:
+            evidence = ", ".join(f"{name} {value:+.1f}" for name, value in zip(LLRS, main.llrs, strict=True) if value)
+            return Outcome(case, rows, corpora, best, verdict, f"nats: {evidence}")
     return Outcome(case, rows, corpora, best, "not found", _missed(case, best))
 
 
@@ -177,7 +181,8 @@ def format_cases(outcomes: Sequence[Outcome]) -> str:
         ("influence without an incident", ("io_only",)),
     ):
         chosen = [one for one in outcomes if one.case.label in labels]
-        lines = [["case", "what", "incident held", "public", "corpora: documents, narratives", "verdict", "rank", "p", "why"]]
+        head = ["case", "what", "incident held", "public", "corpora: documents, narratives", "verdict", "main narrative: rank", "p"]
+        lines = [[*head, "given: rank", "p", "why"]]
         lines += [_line(one) for one in chosen]
         counts = {name: sum(one.verdict == name for one in chosen) for name in dict.fromkeys(one.verdict for one in chosen)}
         parts += [f"{title}: {', '.join(f'{count} {name}' for name, count in counts.items())}", *aligned(lines), ""]
@@ -185,18 +190,16 @@ def format_cases(outcomes: Sequence[Outcome]) -> str:
 
 
 def _line(one: Outcome) -> list[str]:
-    main = one.found.narratives[0] if one.found else None
-    p = (
-        "-"
-        if main is None
-        else f"{main.p:.2f} [{main.p_lo:.2f}, {main.p_hi:.2f}]"
-        if main.p is not None
-        else f"best other {main.best_p:.2f}"
-    )
     held = "; ".join(f"{source} {dates}" for source, _, dates in one.held) or "none"
     corpora = "; ".join(f"{name}: {documents}, {narratives}" for name, documents, narratives in one.corpora) or "none"
-    rank = "-" if main is None or main.rank is None else str(main.rank)
-    return [one.case.case, one.case.name, held, one.case.public.isoformat(), corpora, one.verdict, rank, p, one.why]
+    main = one.found.narratives[0] if one.found and one.found.narratives else None
+    given = one.found.given if one.found else None
+    cells = [cell for told in (main, given) for cell in shown(told, true=bool(one.case.true))[:2]]
+    return [one.case.case, one.case.name, held, one.case.public.isoformat(), corpora, one.verdict, *cells, one.why]
+
+
+def _all(found: Found) -> list[Told]:
+    return [*found.narratives, *([found.given] if found.given else [])]
 
 
 def _look(
@@ -208,9 +211,10 @@ def _look(
     near = near_incidents(held, corpus)
     say(f"{corpus.name}: {len(chosen)} cases, {corpus.narratives.num_rows:,} narratives, {near.incidents.num_rows:,} incidents")
     rows = links[corpus.name] = links.get(corpus.name) or link_all(corpus, near)
-    for one in chosen:
-        story = Story(one.case, one.name, corpus.name, one.public, one.pattern, one.true)
-        found[one.case].append(find(story, corpus, rows, near, held))
+    stories = [Story(one.case, one.name, corpus.name, one.public, one.pattern, one.true) for one in chosen]
+    given = link_given(corpus, near, stories, links)
+    for story in stories:
+        found[story.case].append(find(story, corpus, rows, near, held, given))
 
 
 def _covers(window: str, case: Case) -> bool:
@@ -249,9 +253,8 @@ def _dates(row: dict[str, Any]) -> str:
     return f"onset {span('onset')}, end {span('end')}, disclosed {span('disclosed')}"
 
 
-def _rank(found: Found) -> float:
-    main = found.narratives[0]
-    return float("inf") if main.rank is None else float(main.rank)
+def _rank(told: Told | None) -> float:
+    return float("inf") if told is None or told.rank is None else float(told.rank)
 
 
 def _untold(case: Case, found: Sequence[Found]) -> str:
@@ -264,7 +267,9 @@ def _untold(case: Case, found: Sequence[Found]) -> str:
 
 
 def _missed(case: Case, best: Found) -> str:
-    main = best.narratives[0]
+    main = min(_all(best), key=_rank)
     if main.rank is not None:
         return f"rank {main.rank}; first is {main.best[:50]} (p {main.best_p:.2f})"
-    return f"below the prior or no date within the window of {case.public}; first is {main.best[:50] or 'none'} (p {main.best_p:.2f})"
+    return (
+        f"below the prior, or no date of it within the window of {case.public}; first is {main.best[:50] or 'none'} (p {main.best_p:.2f})"
+    )

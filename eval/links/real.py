@@ -13,9 +13,9 @@ the stage was set by looking at these stories.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from greyzone.doctrine import load_doctrine
 from greyzone.eval.encoders import aligned
 from greyzone.eval.links.corpora import WHOLE, Held, Stories, of_case, read_incidents, tweets
+from greyzone.eval.links.given import about, with_given, within
 from greyzone.link import link
 from greyzone.records import LLRS, TIME
 
@@ -89,6 +90,7 @@ class Told:
     on_it: int
     best: str
     best_p: float
+    best_kind: str
     rank: int | None
     p: float | None
     p_lo: float | None
@@ -102,12 +104,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of a story: its narratives, those with the most documents on it first; documents of the corpus on it in its days."""
+    """What came of a story: its narratives, those with the most documents on it first; documents of the corpus on it in its days.
+
+    `given` is the narrative of all of its documents (`greyzone.eval.links.given`), None where they are too few.
+    """
 
     story: Story
     corpus: str
     documents: int
     narratives: tuple[Told, ...]
+    given: Told | None
     incidents: tuple[str, ...]
 
     @property
@@ -133,6 +139,7 @@ class Corpus:
 
 
 Links = dict[str, list[dict[str, Any]]]
+Given = tuple[list[dict[str, Any]], Mapping[str, str]]
 
 
 def measure_real(
@@ -178,7 +185,8 @@ def judge(corpus: Stories, held: Held, stories: Sequence[Story], say: Callable[[
     sizes = corpus.documents.num_rows, corpus.narratives.num_rows, near.incidents.num_rows
     say(f"{corpus.name}: {sizes[0]:,} documents, {sizes[1]:,} narratives, {sizes[2]:,} incidents")
     rows = links[corpus.name] = links.get(corpus.name) or link_all(corpus, near)
-    found = [find(story, corpus, rows, near, held) for story in stories]
+    given = link_given(corpus, near, stories, links)
+    found = [find(story, corpus, rows, near, held, given) for story in stories]
     chance = link_all(corpus, permuted(near, seed=0))
     fdr = load_doctrine()["link.fdr"]
 
@@ -224,8 +232,19 @@ def link_all(corpus: Stories, held: Held) -> list[dict[str, Any]]:
     return rows
 
 
-def find(story: Story, corpus: Stories, rows: Sequence[dict[str, Any]], near: Held, held: Held) -> Found:
-    """Look a story up in a list of links."""
+def link_given(corpus: Stories, near: Held, stories: Sequence[Story], links: Links) -> Given:
+    """Link the corpus once more with the documents of the stories given, and return the list and the narratives of the stories."""
+    enlarged, names = with_given(corpus, stories)
+    if not names:
+        return [], names
+    key = f"{enlarged.name}: {' '.join(sorted(names))}"
+    rows = links.get(key) or link_all(enlarged, near)
+    links[key] = [row for row in rows if row["narrative_id"] in set(names.values())]
+    return links[key], names
+
+
+def find(story: Story, corpus: Stories, rows: Sequence[dict[str, Any]], near: Held, held: Held, given: Given) -> Found:
+    """Look a story up in a list of links, and in that with its documents given."""
     inside, of_narrative = tell(story, corpus)
     event = {row["incident_id"]: event_of(row) for row in near.incidents.to_pylist()}
     true = true_events(story.true, held)
@@ -235,26 +254,21 @@ def find(story: Story, corpus: Stories, rows: Sequence[dict[str, Any]], near: He
         listed.setdefault(row["narrative_id"], []).append(row)
     found = [_told(one, on_it, total, listed.get(one, []), event, true, named) for one, (on_it, total) in of_narrative.items()]
     found.sort(key=lambda one: (-one.on_it, one.narrative))
-    return Found(story, corpus.name, inside, tuple(found), tuple(named[one] for one in sorted(true)))
+    rows, names = given
+    one = names.get(story.case)
+    alone = _told(one, inside, inside, [row for row in rows if row["narrative_id"] == one], event, true, named) if one else None
+    return Found(story, corpus.name, inside, tuple(found), alone, tuple(named[one] for one in sorted(true)))
 
 
 def tell(story: Story, corpus: Stories) -> tuple[int, dict[str, tuple[int, int]]]:
     """Return how many documents are on a story in its days, and by narrative that tells it (those documents, all of its documents)."""
     documents = corpus.documents
-    texts = pc.binary_join_element_wise(
-        pc.fill_null(documents["title"], ""), pc.fill_null(documents["text"], ""), _tags(documents["hashtags"]), " "
-    )
-    about = pc.fill_null(pc.match_substring_regex(texts, story.pattern, ignore_case=True), False).to_numpy(zero_copy_only=False)
-    day = datetime.combine(story.public, datetime.min.time(), corpus.first.tzinfo)
-    times = documents["published_at"]
-    within = pc.and_(
-        pc.greater_equal(times, pa.scalar(day - BEFORE, TIME)), pc.less(times, pa.scalar(day + AFTER + timedelta(days=1), TIME))
-    )
-    inside = about & pc.fill_null(within, False).to_numpy(zero_copy_only=False)
+    on_story = about(story, documents)
+    inside = on_story & within(story, documents, BEFORE, AFTER)
     home = dict(zip(corpus.members["doc_id"].to_pylist(), corpus.members["narrative_id"].to_pylist(), strict=True))
     owner = [home.get(doc) for doc in documents["doc_id"].to_pylist()]
     counts: dict[str, list[int]] = {}
-    for at in np.flatnonzero(about).tolist():
+    for at in np.flatnonzero(on_story).tolist():
         if owner[at] is not None:
             one = counts.setdefault(str(owner[at]), [0, 0])
             one[0] += 1
@@ -285,19 +299,8 @@ def true_events(true: Sequence[tuple[str, str]], held: Held) -> set[str]:
 
 def format_real(found: Sequence[tuple[Corpus, list[Found]]]) -> str:
     """Return the tables: stories, and corpora with true and permuted dates."""
-    lines = [
-        [
-            "story",
-            "asked",
-            "documents",
-            "narratives",
-            "with it in the first 3",
-            "main narrative: rank",
-            "p",
-            "best rival or incident",
-            "p of any > .5",
-        ]
-    ]
+    head = ["story", "asked", "documents", "narratives", "main narrative: rank", "p", "first of its list", "any p > .5"]
+    lines = [[*head, "documents given: rank", "p", "first of its list"]]
     lines += [_line(one) for _, stories in found for one in stories]
     chance = [
         ["corpus", "documents", "narratives", "incidents", "listed", "p > .5", "q <= .10", "permuted dates: listed", "p > .5", "q <= .10"]
@@ -311,14 +314,18 @@ def format_real(found: Sequence[tuple[Corpus, list[Found]]]) -> str:
 
 def _line(one: Found) -> list[str]:
     asked = f"in the first {FIRST}" if one.story.true else "none > .5"
-    first = sum(told.rank is not None and told.rank <= FIRST for told in one.narratives)
     main = one.narratives[0] if one.narratives else None
     cells = [f"{one.story.name} ({one.story.case})", asked, str(one.documents), str(len(one.narratives))]
-    if main is None:
-        return [*cells, "-", "no narrative", "-", "-", "0"]
-    p = "-" if main.p is None else f"{main.p:.2f} [{main.p_lo:.2f}, {main.p_hi:.2f}]"
-    rank = ("not listed" if main.rank is None else str(main.rank)) if one.story.true else "-"
-    return [*cells, str(first) if one.story.true else "-", rank, p, f"{main.best[:60]} ({main.best_p:.2f})", str(one.likely)]
+    return [*cells, *shown(main, true=bool(one.story.true)), str(one.likely), *shown(one.given, true=bool(one.story.true))]
+
+
+def shown(told: Told | None, *, true: bool) -> list[str]:
+    """Return the rank and p of the true incident, and the first of the list."""
+    if told is None:
+        return ["no narrative", "-", "-"]
+    rank = ("not listed" if told.rank is None else str(told.rank)) if true else "-"
+    p = "-" if told.p is None else f"{told.p:.3f} [{told.p_lo:.3f}, {told.p_hi:.3f}]"
+    return [rank, p, f"{told.best[:50]} ({told.best_p:.3f}, {told.best_kind})" if told.best else "none"]
 
 
 def _told(
@@ -342,6 +349,7 @@ def _told(
         on_it,
         named[event[best["incident_id"]]] if best else "",
         best["p"] if best else 0.0,
+        best["type"] if best else "",
         rank,
         p=hit["p"] if hit else None,
         p_lo=hit["p_lo"] if hit else None,
@@ -352,11 +360,6 @@ def _told(
         llrs=tuple(shown[f"llr_{name}"] for name in LLRS) if shown else (),
         shared=tuple(shown["shared_entities"]) if shown else (),
     )
-
-
-def _tags(tags: pa.ChunkedArray) -> pa.Array:
-    lists = pc.fill_null(tags.combine_chunks(), [])
-    return pc.binary_join(lists.cast(pa.list_(pa.string())), " ")
 
 
 def pattern_of(words: Sequence[str]) -> str:
