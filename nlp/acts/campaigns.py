@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -12,15 +13,18 @@ from greyzone import report as report_page
 from greyzone.acts.work import Settings, Work, counts, parse_day, past_of
 from greyzone.case import Case
 from greyzone.entities import read_names
+from greyzone.errors import InputError
 from greyzone.models.links import load_link_model
-from greyzone.records import REJECTS, REPORTS, TABLES, ImpactResult, empty
+from greyzone.records import REJECTS, REPORTS, TABLES, ImpactResult, ReportBatch, empty
+
+logger = logging.getLogger(__name__)
 
 
 def do_incidents(work: Work) -> dict[str, object]:
     """Read incidents and make them canonical."""
     settings = work.settings
     until = datetime.combine(parse_day(settings.today or ""), datetime.max.time(), UTC)
-    batches = [incidents.read_reports(path, mapping=settings.incident_mapping, as_of=until) for path in settings.incidents]
+    batches = [_read_reports(path, settings.incident_mapping, until) for path in settings.incidents]
     reports = pa.concat_tables([batch.reports for batch in batches]) if batches else empty(REPORTS)
     rejects = pa.concat_tables([batch.rejects for batch in batches]) if batches else empty(REJECTS)
     vectors = embed.embed_texts(embed.document_texts(reports["name"], reports["description"]), work.encoder, cache=work.cache)
@@ -116,6 +120,21 @@ def do_report(work: Work) -> dict[str, object]:
     page = report_page.render({name: case.table(name) for name in TABLES if case.has(name)}, case.manifest, doctrine=work.doctrine)
     case.write_file("report.html", lambda target: target.write_bytes(page.encode()))
     return {"bytes": len(page.encode())}
+
+
+def _read_reports(path: str, mapping: str | None, until: datetime) -> ReportBatch:
+    """Read one input; among several, the mapping is for those whose columns it names, and tables that greyzone knows need none."""
+    try:
+        return incidents.read_reports(path, mapping=mapping, as_of=until)
+    except InputError as unfit:
+        if mapping is None:
+            raise
+        try:
+            read = incidents.read_reports(path, as_of=until)
+        except InputError:
+            raise unfit from None
+        logger.warning("%s is read by its own columns, not by the mapping (%s)", path, str(unfit.found)[:120])
+        return read
 
 
 def _score_day(case: Case, settings: Settings) -> date:
