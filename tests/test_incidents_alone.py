@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -50,9 +51,9 @@ def test_the_pictures_hold_interval_doctrine_and_status(case, tmp_path, capsys):
     out = tmp_path / "ee"
     assert pictures.main([str(case.path), "--state", "EE", "--items", "2", "--out", str(out)]) == 0
     files = capsys.readouterr().out.split()
-    first = [open(name).read() for name in files]
+    first = [pathlib.Path(name).read_text() for name in files]
     assert pictures.main([str(case.path), "--state", "EE", "--items", "2", "--out", str(out)]) == 0
-    assert [open(name).read() for name in files] == first
+    assert [pathlib.Path(name).read_text() for name in files] == first
     for text in first:
         ET.fromstring(text)
         assert "90 % interval" in text
