@@ -46,8 +46,11 @@ class Cosines:
 
     @classmethod
     def of(cls, incidents: Floats, narratives: Floats) -> Cosines:
-        """Round the unit rows of both."""
-        whole = [np.rint(rows.astype(np.float32) * np.float32(SCALE)) for rows in (incidents, narratives)]
+        """Round the unit rows of both; longer ones are shortened, since sums past 2^24 would not be exact."""
+        whole = []
+        for rows in (incidents, narratives):
+            length = np.maximum(np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True), 1.0)
+            whole.append(np.rint(rows / length * SCALE).astype(np.float32))
         return cls(whole[0], whole[1], whole[0].any(axis=1), whole[1].any(axis=1))
 
     def bins(self, block: slice, incidents: Rows) -> Bins:
