@@ -139,7 +139,7 @@ class UseReader:
                 spans.append((tag.first, tag.last, name, True))
         for first, last, name, tagged in spans:
             start = read.starts[first]
-            inside = tagged or any(tag.first <= first and last <= tag.last for tag in read.tags)
+            inside = tagged or text[start - 1 : start] in {"#", "＃"} or any(tag.first <= first and last <= tag.last for tag in read.tags)
             case = SILENT if inside else _case(text, read, first, last, acronym=name in self._gazetteer.acronyms)
             near = self._in_field(words, first, last) or -(seen is None)
             self._uses.extend((row, start, read.ends[last - 1], self._number[name], first, last, case, near))
