@@ -256,6 +256,38 @@ def test_shares_sum_to_the_central_score_and_lie_around_their_draws():
     assert [row["share"] for row in shares] == sorted((row["share"] for row in shares), reverse=True)
 
 
+def test_hybridity_is_not_known_where_no_narrative_has_begun():
+    rows = [incident(f"inc-{k}") for k in range(3)]
+    assert last(run(rows))["hybridity"] is None
+    assert last(run(rows, [narrative("nar-1", 2.0)]))["hybridity"] == 0
+
+
+def test_incomplete_rows_are_counted_and_contradictory_ones_refused():
+    unknown = [DOCTRINE[f"unknown_level.{name}"] for name in ("lo", "mode", "hi")]
+    filled = dict(zip(("level_lo", "level_mode", "level_hi"), unknown, strict=True))
+    rows = [incident("inc-1", level_lo=None), incident("inc-2", **filled), incident("inc-3", sectors=["energy"])]
+    note = last(run(rows))["coverage"]
+    assert "2 without a level" in note
+    assert "2 without a sector" in note
+    later = START + 9 * DAY
+    for more, said in (
+        ({"onset_lo": later}, "incident inc-9 with onset from 2024-01-10 to 2024-01-01"),
+        ({"end_lo": later, "end_hi": START}, "incident inc-9 with end from"),
+        ({"level_lo": 4.0}, "incident inc-9 with levels 4, 3, 3"),
+        ({"reach": "galactic"}, "incident inc-9 with reach 'galactic'"),
+    ):
+        with pytest.raises(InputError) as caught:
+            run([incident("inc-9", **more)])
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_end_known_from_below_alone_is_no_reversed_interval():
+    open_end = incident("inc-1", end_lo=START + 50 * DAY, onset_hi=START + 5 * DAY)
+    [state] = read_exposure(table([open_end], INCIDENTS), empty(NARRATIVES), empty(LINKS), doctrine=DOCTRINE).states
+    assert state.items.end[0, 0] == state.items.end[1, 0] == (START + 50 * DAY).timestamp()
+
+
 def test_breadth_is_the_effective_number_of_sectors():
     rows = [incident(f"inc-{k}", technique_class=f"c{k}", sectors=[f"s{k}"]) for k in range(4)]
     assert last(run(rows))["breadth"] == pytest.approx(4)

@@ -62,6 +62,7 @@ def test_originators_of_one_incident_by_hand():
     assert found == pytest.approx({"XX": 0.3, "YY": 0.5, "unknown": 0.2})
     # more than 1 is scaled, a name without a state is itself, "unknown" is what is left
     assert originators([actor(None, 1.0, name="Group"), actor("XX", 1.0)]) == pytest.approx({"Group": 0.5, "XX": 0.5, "unknown": 0.0})
+    assert originators([actor(None, 0.8, name="Undetermined")]) == {"unknown": 1.0}
     assert originators([actor("unknown", 0.6), actor("XX", 0.4)]) == pytest.approx({"XX": 0.4, "unknown": 0.6})
 
 

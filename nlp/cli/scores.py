@@ -57,7 +57,8 @@ def line(row: Mapping[str, Any]) -> str:
         told += f"; over data and doctrines {row['doctrine_p05']:.0f}–{row['doctrine_p95']:.0f}"
         told += f"; peak: {row['peak_words']} ({row['peak_item']})"
         tempo = "none" if row["tempo"] is None else f"{row['tempo']:.1f} times the year's mean (p {row['tempo_p']:.2f})"
-        told += f"; tempo {tempo}; breadth {row['breadth']:.1f} sectors; hybridity {100 * row['hybridity']:.0f} % of the dose"
+        hybrid = "not known without narratives" if row["hybridity"] is None else f"{100 * row['hybridity']:.0f} % of the dose"
+        told += f"; tempo {tempo}; breadth {row['breadth']:.1f} sectors; hybridity {hybrid}"
     return f"{told}; {row['coverage']}"
 
 

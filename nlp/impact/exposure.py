@@ -142,7 +142,9 @@ def _state(
     )
     named = tuple(sorted({source for row in cyber for source in row["sources"] or ()}))
     coarse = np.array([float((row["onset_precision"] or "unknown") in COARSE) for row in cyber])
-    ungraded = np.array([float(None in _graded(row)) for row in cyber])
+    # canonical incidents hold the doctrine's unknown level already
+    wide = [unknown["lo"], unknown["mode"], unknown["hi"]]
+    ungraded = np.array([float(None in _graded(row) or _graded(row) == wide) for row in cyber])
     sectorless = np.array([float(not row["sectors"]) for row in cyber])
     return StateExposure(state, items, named, coarse, ungraded, sectorless)
 

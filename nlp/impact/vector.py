@@ -232,7 +232,8 @@ def _vector(state: StateExposure, world: World, theta: Theta, moment: float, d0:
         "peak_words": level_word(level),
         "excess": max(0.0, float(score_of(np.array(total), d0)) - own),
         "breadth": _breadth(state, parts),
-        "hybridity": float(parts.synergy[0]) / total if total > 0 else 0.0,
+        # where no narrative has begun nothing is known of synergy, which is not the same as none
+        "hybridity": (float(parts.synergy[0]) / total if total > 0 else 0.0) if (world.narrative_onset[0] <= moment).any() else None,
     }
 
 

@@ -36,6 +36,8 @@ from greyzone.records import VIEWS, table
 from greyzone.scores import INSUFFICIENT, NOT_ROBUST
 
 UNKNOWN = "unknown"
+NOBODY = frozenset({"", UNKNOWN, "undetermined", "unnamed", "not attributed", "unattributed", "not available", "none"})
+"""Names by which sources say that they name nobody."""
 DOCUMENTS = "documents"
 Row = dict[str, object]
 
@@ -94,7 +96,8 @@ def originators(actors: Sequence[Mapping[str, Any]] | None) -> dict[str, float]:
     """Return P(i by h) of one incident by originator, with "unknown"; it sums to 1."""
     by_source: dict[str, dict[str, float]] = {}
     for actor in actors or ():
-        key = actor["state"] or actor["name"] or UNKNOWN
+        name = (actor["name"] or "").strip()
+        key = actor["state"] or (UNKNOWN if name.casefold() in NOBODY else name)
         said = by_source.setdefault(actor["said_by"] or "", {})
         # Several names of one state by one source are one suspicion.
         said[key] = max(said.get(key, 0.0), min(1.0, max(0.0, actor["probability"] or 0.0)))
