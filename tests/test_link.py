@@ -29,7 +29,7 @@ from greyzone.link.placebo import Placebo, draw_placebo, precision_at, q_values,
 from greyzone.link.population import _fit, change_points, hawkes_test, population_tests
 from greyzone.link.sectors import SECTORS, topics_of
 from greyzone.link.shown import rivals_of
-from greyzone.records import DOCUMENTS, INCIDENTS, LINK_TYPES, LLRS, MEMBERS, NARRATIVES, table
+from greyzone.records import DOCUMENTS, INCIDENTS, LINK_TYPES, LINKS, LLRS, MEMBERS, NARRATIVES, check, table
 
 DOCTRINE = load_doctrine()
 KERNEL = kernel_of(DOCTRINE)
@@ -770,3 +770,11 @@ def test_placebo_equals_pairs_turned_one_by_one():
     assert drawn.shifts == len(days)
     assert drawn.pairs == (ratios > 1e-9).sum()
     np.testing.assert_allclose(drawn.log_odds, np.sort(np.log(ratios[ratios >= 1.0])), atol=1e-9)
+
+
+def test_links_of_an_earlier_version_are_read_without_reasons():
+    links = run(small_case()).links
+    old = check(links.drop_columns(["anchor", "evidence_reasons", "rival_reasons"]), LINKS, "links")
+    assert old.schema == LINKS
+    assert old["anchor"].null_count == links.num_rows
+    assert old["rivals"].equals(links["rivals"])
