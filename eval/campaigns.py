@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,10 +31,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from greyzone.campaigns import profile_campaigns
 from greyzone.campaigns.communities import Ties, find_communities
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.errors import InputError
 from greyzone.eval.encoders import run_command
+from greyzone.records import DOCUMENTS, GROUPS, IMPACT, INCIDENTS, LINKS, MEMBERS, NARRATIVES, SHARES, ImpactResult, empty, table
 
 Pair = tuple[str, str]
 Doubles = npt.NDArray[np.float64]
@@ -196,17 +201,74 @@ def judge(case: Path, scenario: Path) -> dict[str, Agreement]:
     return {"communities": agreement(true, parts), "components": agreement(true, components(joined))}
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What profiling took: links, campaigns, the links of the largest one, and processor seconds."""
+
+    links: int
+    campaigns: int
+    largest: int
+    seconds: float
+
+
+def profile_cost(links: int, *, one: bool) -> Cost:
+    """Profile many small campaigns of an invented table of links, or `one` in which every incident is tied to every narrative."""
+    side = math.isqrt(links - 1) + 1 if one else max(1, links // 2)
+    rng = np.random.default_rng(0)
+    pairs = [(at // side, at % side) for at in range(links)] if one else [(at // 2, (at // 2 + at % 2) % side) for at in range(links)]
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    days = [start + timedelta(days=30 * at / side) for at in range(side)]
+    incidents = [
+        {"incident_id": f"inc-{at}", "name": f"incident {at}", "onset_lo": day, "onset_hi": day, "target_state": "EE", "credibility": 0.8}
+        for at, day in enumerate(days)
+    ]
+    narratives = [
+        {"narrative_id": f"nar-{at}", "label": f"story {at}", "exemplars": [f"doc-{at}"], "onset_lo": day, "last_seen": day}
+        for at, day in enumerate(days)
+    ]
+    rows = [
+        {
+            "link_id": f"lnk-{a}-{b}",
+            "incident_id": f"inc-{a}",
+            "narrative_id": f"nar-{b}",
+            "type": "exploits",
+            "p": p,
+            "p_lo": 0.4,
+            "p_hi": 1.0,
+        }
+        for (a, b), p in zip(pairs, rng.uniform(0.5, 1, links).tolist(), strict=True)
+    ]
+    tables = {
+        "incidents": table(incidents, INCIDENTS),
+        "narratives": table(narratives, NARRATIVES),
+        "members": empty(MEMBERS),
+        "groups": empty(GROUPS),
+        "links": table([{**row, "lag_days": 1.0, "calibrated": False} for row in rows], LINKS),
+        "documents": table([{"doc_id": f"doc-{at}"} for at in range(side)], DOCUMENTS),
+    }
+    begun = time.process_time()
+    found = profile_campaigns(tables, ImpactResult(empty(IMPACT), empty(SHARES)), [], doctrine=load_doctrine()).campaigns
+    return Cost(links, found.num_rows, max(map(len, found["links"].to_pylist()), default=0), time.process_time() - begun)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 for arguments that cannot be used."""
     parser = argparse.ArgumentParser(prog="greyzone eval campaigns", description="Measure campaigns on invented graphs, or on a case.")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"graphs of each shape ({SEEDS})")
     parser.add_argument("--case", type=Path, help="a case made of a scenario, instead of invented graphs")
     parser.add_argument("--truth", type=Path, help="CASE: folder of that scenario (greyzone synth)")
+    parser.add_argument("--links", type=int, metavar="N", help="profile N invented links instead, and tell the processor seconds")
     given = parser.parse_args(argv)
 
     def command() -> int:
         if (given.case is None) != (given.truth is None):
             raise InputError("--case without --truth, or the other way round", "both or none")
+        if given.links:
+            for one in (False, True):
+                cost = profile_cost(given.links, one=one)
+                told = f"{cost.links} links, {cost.campaigns} campaigns, the largest of {cost.largest} links"
+                sys.stdout.write(f"{told}: {cost.seconds:.1f} processor seconds\n")
+            return 0
         rows = [("case", judge(given.case, given.truth))] if given.case else list(measure(given.seeds))
         sys.stdout.write(f"{format_rows(rows)}\n")
         return 0

@@ -71,5 +71,9 @@ def test_the_command_prints_a_table_and_refuses_half_a_case(capsys, tmp_path):
     assert main(["--seeds", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 3 * len(SHAPES)
+    assert main(["--links", "30"]) == 0
+    many, one = capsys.readouterr().out.splitlines()
+    assert many.startswith("30 links, ")
+    assert one.startswith("30 links, 1 campaigns, the largest of 30 links: ")
     assert main(["--case", str(tmp_path)]) == 2
     assert "--truth" in capsys.readouterr().err
