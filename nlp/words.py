@@ -62,9 +62,6 @@ SCALES = {
 }
 """Scales of likelihood by the names that ``words.scale`` of a doctrine may have."""
 
-LIKELIHOOD = SCALES["ICD 203"].bands
-"""Bands of the default scale."""
-
 TLP = ("TLP:RED", "TLP:AMBER+STRICT", "TLP:AMBER", "TLP:GREEN", "TLP:CLEAR")
 """Labels of the Traffic Light Protocol 2.0 (FIRST, 2022)."""
 
