@@ -18,12 +18,13 @@ from xml.sax.saxutils import escape
 from greyzone.case import Case, write_bytes
 from greyzone.errors import InputError
 from greyzone.eval.encoders import run_command
+from greyzone.words import quoted
 
 WIDTH, HEIGHT = 860, 340
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 44, 40
 BAR, LABEL = 22, 400
 TEXT, LINE, BAND, GREY = "#222222", "#1f5a96", "#9fc1e4", "#bbbbbb"
-NAME_LENGTH = 58
+NAME_LENGTH = 54
 Row = dict[str, Any]
 
 
@@ -98,7 +99,7 @@ def bars(shares: Sequence[Row], names: dict[str, str], last: Row, items: int) ->
     """Return the SVG of the largest shares of the central score, with their 90 % intervals; what is left is one bar."""
     ordered = sorted(shares, key=lambda row: (-row["share"], row["item_id"]))
     shown, rest = ordered[:items], ordered[items:]
-    lines = [(names.get(row["item_id"]) or row["item_id"], row["share"], row["share_p05"], row["share_p95"]) for row in shown]
+    lines = [(_quoted(names.get(row["item_id"]) or row["item_id"]), row["share"], row["share_p05"], row["share_p95"]) for row in shown]
     if rest:
         lines.append((f"{len(rest)} smaller items together", sum(row["share"] for row in rest), None, None))
     largest = max([1.0, *(max(line[1], line[3] or 0.0) for line in lines)])
@@ -112,7 +113,7 @@ def bars(shares: Sequence[Row], names: dict[str, str], last: Row, items: int) ->
     parts.append(_text(16, 33, f"Score {interval}, doctrine {last['doctrine']}, {last['doctrine_hash']}, status {last['status']}."))
     for number, (name, share, low, high) in enumerate(lines):
         top = TOP + 8 + BAR * number
-        parts.append(_text(LABEL - 8, top + 13, name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…", anchor="end"))
+        parts.append(_text(LABEL - 8, top + 13, name, anchor="end"))
         parts.append(f'<rect x="{LABEL}" y="{top + 2}" width="{share * scale:.1f}" height="{BAR - 8}" fill="{BAND}"/>')
         if low is not None and high is not None:
             middle = top + 2 + (BAR - 8) / 2
@@ -120,6 +121,11 @@ def bars(shares: Sequence[Row], names: dict[str, str], last: Row, items: int) ->
             parts.append(f'<line {ends} y1="{middle}" y2="{middle}" stroke="{LINE}" stroke-width="2"/>')
         parts.append(_text(LABEL + max(share, high or 0.0) * scale + 6, top + 13, f"{share:.1f}"))
     return _svg(TOP + 24 + BAR * len(lines), parts)
+
+
+def _quoted(name: str) -> str:
+    """Return others' words as a quotation that fits the column."""
+    return quoted(name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…")
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str = "normal") -> str:
