@@ -406,7 +406,7 @@ def test_views_and_sensitivity_are_told_with_interval_or_without_number(browser,
     opened(browser, page)
     choose_state(browser, "Estonia")
     told = text_of(browser, "#impact-views")
-    assert re.search(r"by one originator alone\s+A\s+0.40\s+2\s+insufficient evidence", told)
+    assert re.search(r"one originator, as sources name it\s+A\s+0.40\s+2\s+insufficient evidence", told)
     assert "2 (1–7)" in told
     assert "dose.v (0.25)" in told
     assert "3.0–9.0" in told

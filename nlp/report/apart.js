@@ -57,7 +57,9 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
   const book = () => (entry() ? data.terms[entry().state] : undefined);
   const head = () => book().doctrines[chosen.doctrine];
   const termsOf = (doctrine) => book().terms[doctrine.terms];
-  const stamp = (status) => element("span", status === "ok" ? "interval and order hold over the doctrine ensemble" : status, status === "ok" ? "mark calm" : "mark");
+  const stamp = (status) => element("span", status === "ok" ? "interval narrow enough, order of states holds under other doctrines" : status, status === "ok" ? "mark calm" : "mark");
+  // The stamp is about the data's interval and the order; the level itself may still hang on the doctrine.
+  const leans = (last) => last.doctrine[1] !== null && last.doctrine[1] - last.doctrine[0] > data.wide;
   const central = (doctrine, removed) => greyzoneScore(greyzoneDose(termsOf(doctrine), doctrine, removed).total, doctrine);
 
   function cells(row, ...contents) {
@@ -78,7 +80,7 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
       label.append(radio, " " + doctrine.name);
       if (doctrine.own) label.append(" (the case's)");
       label.append(element("code", doctrine.hash));
-      return cells(element("tr"), [[label], "day"], [one(central(doctrine)), "number"], [brief(doctrine.score), "number"], [doctrine.q + ", " + doctrine.gamma + ", " + doctrine.d0, "number"], [[element("span", doctrine.status === "ok" ? "holds" : doctrine.status, doctrine.status === "ok" ? "mark calm" : "mark")]]);
+      return cells(element("tr"), [[label], "day"], [one(central(doctrine)), "number"], [brief(doctrine.score), "number"], [doctrine.q + ", " + doctrine.gamma + ", " + doctrine.d0, "number"], [[element("span", doctrine.status, doctrine.status === "ok" ? "mark calm" : "mark")]]);
     }) : [];
     byId("doctrine-table").tBodies[0].replaceChildren(...rows);
   }
@@ -101,7 +103,7 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
   }
 
   function itemRow(row, from, top) {
-    const made = element("tr"), gone = row.place !== null && chosen.removed.has(row.place), name = element("span", cut(nameOf(row.id), 110));
+    const made = element("tr"), gone = row.place !== null && chosen.removed.has(row.place), name = element("span", cut(nameOf(row.id), 90));
     name.dir = "auto";
     const box = element("input");
     box.type = "checkbox"; box.checked = gone; box.disabled = row.place === null;
@@ -231,17 +233,26 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
       place.append(element("h3", title), box, element("p", note, "note"));
     }
     if (views.length) {
-      lay("Seen otherwise", "An originator is a name that sources gave, a hypothesis and no finding. A row counts what it alone may hold; rows are never added up, and none is a part of the score.",
-        [["View"], ["P", "number"], ["Items", "number"], ["Score (90 % interval)", "number"]],
-        views.map(([view, key, p, items, points, status]) => {
-          const label = element("span", key === "documents" && view !== "same-originator" ? "all narratives" : key);
-          label.dir = "auto";
-          return cells(element("tr"), [[element("small", view === "same-originator" ? "by one originator alone" : "without"), label]], [p === null ? "–" : p.toFixed(2), "number"], [String(items), "number"], points[1] === null ? [status] : [[element("span", brief(points), "nowrap"), ...(status === "ok" ? [] : [element("small", status)])], "number"]);
-        }));
+      // Sources, then originators by their probability; those beyond the first can be opened.
+      const ordered = [...views].sort((a, b) => (a[2] === null ? 0 : 1) - (b[2] === null ? 0 : 1) || (b[2] || 0) - (a[2] || 0) || (a[1] < b[1] ? -1 : 1));
+      const heads = [["View"], ["P", "number"], ["Items", "number"], ["Score (90 % interval)", "number"]];
+      const rows = ordered.map(([view, key, p, items, points, status]) => {
+        const label = element("span", key === "documents" && view !== "same-originator" ? "all narratives" : key);
+        label.dir = "auto";
+        return cells(element("tr"), [[element("small", view === "same-originator" ? "one originator, as sources name it" : "without"), label]], [p === null ? "–" : p.toFixed(2), "number"], [String(items), "number"], points[1] === null ? [status] : [[element("span", brief(points), "nowrap"), ...(status === "ok" ? [] : [element("small", status)])], "number"]);
+      });
+      lay("Seen otherwise", "An originator is a name that sources gave, a hypothesis and no finding. A row counts what it alone may hold; rows are never added up, and none is a part of the score.", heads, rows.slice(0, STEP));
+      if (rows.length > STEP) {
+        const rest = element("details"), table = element("table"), body = element("tbody");
+        body.append(...rows.slice(STEP));
+        table.append(body);
+        rest.append(element("summary", (rows.length - STEP) + " more views"), table);
+        place.append(rest);
+      }
     }
     if (owed.length) {
       const top = owed.reduce((most, row) => Math.max(most, ...row[2]), 1);
-      lay("What the score owes to each number", "The central score with one number at the low and at the high end of its range, all others as they are; for the data its 5 and 95 % points. A light bar: the higher number gives the lower score. In brackets the total Sobol index over the doctrine ensemble, where there is one.",
+      lay("What the score owes to each number", "The central score with one number at the low and at the high end of its range, all others as they are; for the data its 5 and 95 % points. A green bar: the higher number gives the lower score. In brackets the total Sobol index over the doctrine ensemble, where there is one.",
         [["Number"], ["Range", "number"], ["Score, 0 to " + whole(top), "bar-head"], ["From–to", "number"]],
         owed.map(([name, values, scores, st]) => cells(element("tr"), [name + (st === null ? "" : " (" + st.toFixed(2) + ")")], [values[0] === null ? "–" : values[0] + "–" + values[1], "number nowrap"], [[bar(Math.min(...scores), Math.abs(scores[1] - scores[0]), top, scores[1] < scores[0] ? "narrative" : "incident")], "falls"], [one(scores[0]) + "–" + one(scores[1]), "number nowrap"])));
     }
@@ -251,7 +262,7 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
     chosen.state = Number(byId("impact-state").value || 0);
     chosen.doctrine = 0; chosen.shown = STEP; chosen.removed.clear();
     const none = byId("impact-none"), now = entry(), bare = !now || now.last.score[1] === null;
-    byId("impact-status").replaceChildren(...(now ? [stamp(now.last.status)] : []));
+    byId("impact-status").replaceChildren(...(now ? [stamp(now.last.status), ...(leans(now.last) ? [" ", element("span", "the level depends on the doctrine: " + range(now.last.doctrine[0], now.last.doctrine[1], whole), "mark")] : [])] : []));
     none.hidden = !bare;
     byId("impact-told").hidden = bare;
     if (bare) {

@@ -155,11 +155,17 @@
       return row;
     }, byId("narrative-count"), shown.length + " of " + data.narratives.length + " narratives");
   }
-  byId("narrative-table").querySelectorAll("th[data-key]").forEach((head) => head.addEventListener("click", () => {
-    order.down = order.key === head.dataset.key ? !order.down : true;
-    order.key = head.dataset.key;
-    narrativeRows();
-  }));
+  byId("narrative-table").querySelectorAll("th[data-key]").forEach((head) => {
+    head.tabIndex = 0;
+    head.addEventListener("click", () => {
+      order.down = order.key === head.dataset.key ? !order.down : true;
+      order.key = head.dataset.key;
+      byId("narrative-table").querySelectorAll("th[data-key]").forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", order.down ? "descending" : "ascending");
+      narrativeRows();
+    });
+    head.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); head.click(); } });
+  });
   ["narrative-find", "narrative-linked", "narrative-coordinated"].forEach((id) => byId(id).addEventListener("input", narrativeRows));
 
   // --- links ---

@@ -103,6 +103,7 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
             "impact": impact,
             "terms": terms,
             "no_room": untold,
+            "wide": doctrine["impact.wide"],
             "names": names_of(known),
             "llrs": list(LLRS),
             "types": list(LINK_TYPES),
