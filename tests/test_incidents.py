@@ -117,7 +117,7 @@ def test_golden_eurepoc_row(tmp_path):
     assert row["actors"] == [{"name": "Grey Otter", "state": "RU", "probability": 0.6, "said_by": "IT security company"}]
     entities = {(item["kind"], item["value"]) for item in row["entities"]}
     assert {("organisation", "Ministry of Lamps"), ("actor", "Grey Otter"), ("actor", "OT-1"), ("cve", "CVE-2021-12345")} <= entities
-    assert ("url", "https://evil.example.com/a") in entities
+    assert {("url", "evil.example.com/a"), ("domain", "evil.example.com")} <= entities
     assert ("malware", "Lanternfish") in entities
     assert not any(value in ("Unknown", "Not available") for _, value in entities)
     assert json.loads(row["extra"]) == {"zero_days": "No"}
@@ -326,7 +326,13 @@ def test_list_cells_are_read_without_evaluating_anything():
 def test_text_is_cleaned_and_entities_refanged():
     assert clean_text("a<br>b &lt;script&gt;x&lt;/script&gt;\u202e\u200fc &amp; d") == "a b c & d"
     found = entities_in("e.g. U.S. bad[.]example.ru, cve-2020-1234567; New Foo-based malware; Tigerfish ransomware; " + "a" * 64)
-    assert found == [("cve", "CVE-2020-1234567"), ("domain", "bad.example.ru"), ("hash", "a" * 64), ("malware", "Tigerfish")]
+    assert found == [
+        ("cve", "CVE-2020-1234567"),
+        ("domain", "bad.example.ru"),
+        ("domain", "example.ru"),
+        ("hash", "a" * 64),
+        ("malware", "Tigerfish"),
+    ]
 
 
 # Canonicalisation
@@ -406,8 +412,62 @@ def test_an_onset_that_a_source_gives_goes_before_a_bounded_one_and_ends_at_the_
 
 
 def test_a_disclosure_before_the_onset_is_said_and_changes_nothing():
-    row = merged([report(disclosed_lo=day(5, 1), disclosed_hi=day(5, 2))]).incidents.to_pylist()[0]
-    assert (row["onset_lo"], row["flags"]) == (day(5, 4), ["disclosed before the onset"])
+    late = {"onset_lo": day(5, 20), "onset_hi": day(5, 20, 23)}
+    row = merged([report(disclosed_lo=day(5, 1), disclosed_hi=day(5, 2), **late)]).incidents.to_pylist()[0]
+    assert (row["onset_lo"], row["flags"]) == (day(5, 20), ["disclosed before the onset"])
+
+
+LONG_NAME = "Lanternfish wiper erased registers of lighthouse keepers"
+
+
+def swapped(**fields: object) -> dict[str, object]:
+    """A report that means 9 April and says 4 September."""
+    return report(name=LONG_NAME, onset_lo=day(9, 4), onset_hi=day(9, 4, 23), **fields)
+
+
+@pytest.mark.parametrize(
+    ("other", "onset", "flag"),
+    [
+        ({"disclosed_lo": day(4, 9), "disclosed_hi": day(4, 9, 23)}, day(4, 9), "day and month swapped, as another source shows"),
+        ({"disclosed_lo": day(9, 4), "disclosed_hi": day(9, 4, 23)}, day(9, 4), None),
+    ],
+)
+def test_a_swapped_day_is_set_right_only_by_another_source(other, onset, flag):
+    unknown = {"onset_lo": None, "onset_hi": None, "onset_precision": "unknown"}
+    rows = [swapped(report_id="rep-0"), report(report_id="rep-1", source="two", name=LONG_NAME, **unknown, **other)]
+    rows += [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(60)]
+    row = next(item for item in merged(rows).incidents.to_pylist() if item["target_state"] == "EE")
+    assert (row["sources"], row["onset_lo"], row["flags"]) == (["one", "two"], onset, [flag] if flag else [])
+
+
+def test_a_day_that_only_its_own_report_contradicts_is_kept_and_said():
+    row = merged([swapped(end_lo=day(4, 10), end_hi=day(4, 10, 23))]).incidents.to_pylist()[0]
+    assert (row["onset_lo"], row["flags"]) == (day(9, 4), ["day and month possibly swapped"])
+    assert merged([swapped(end_lo=day(3, 10), end_hi=day(3, 10, 23))]).incidents.to_pylist()[0]["flags"] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "credibility"),
+    [
+        ({}, {}, 0.91),
+        ({"urls": ["https://www.news.example/a"]}, {"urls": ["http://news.example/a/"]}, 0.7),
+        ({"description": "Registers were erased on Monday."}, {"description": "Registers were erased on Monday."}, 0.7),
+        ({"description": "Erased."}, {"description": "Erased."}, 0.91),
+    ],
+)
+def test_reprints_of_one_origin_count_once(first, second, credibility):
+    rows = [report(report_id="rep-0", name=LONG_NAME, **first), report(report_id="rep-1", source="two", name=LONG_NAME, **second)]
+    rows += [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(60)]
+    row = next(item for item in merged(rows).incidents.to_pylist() if item["target_state"] == "EE")
+    assert (row["sources"], row["credibility"]) == (["one", "two"], pytest.approx(credibility))
+
+
+def test_levels_of_sources_that_disagree_are_no_narrower_than_their_disagreement():
+    rows = [report(report_id="rep-0", name=LONG_NAME, scale="ciss", scale_code="1")]
+    rows += [report(report_id="rep-1", source="two", name=LONG_NAME, scale="nciss", scale_code="severe")]
+    rows += [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(60)]
+    row = next(item for item in merged(rows).incidents.to_pylist() if item["target_state"] == "EE")
+    assert (row["level_lo"], row["level_mode"], row["level_hi"]) == (0.5, 2.5, 4.5)
 
 
 def test_cases_written_before_disclosures_are_read():

@@ -32,8 +32,11 @@ from greyzone.text import fold
 NEAREST, APART = 3, 120
 STATE, ACTOR, DATE = 0.15, 0.2, 0.2
 BOUNDS = (0.25, 0.35, 0.45, 0.55, 0.7)
-DRAWN = {"m": (2, 4, 5, 6, 5, 4), "n": (1, 1, 3, 2, 2, 2)}
-"""Pairs drawn of a source pair by stratum, lowest score first."""
+DRAWN = {
+    "development": {"m": (2, 4, 5, 6, 5, 4), "n": (1, 1, 3, 2, 2, 2)},
+    "reported": {"m": (0, 1, 2, 3, 4, 4), "n": (0, 0, 1, 1, 1, 1)},
+}
+"""Pairs drawn of a source pair by sample and stratum, lowest score first."""
 
 _BEFORE = timedelta(days=548)
 Row = dict[str, object]
@@ -91,8 +94,15 @@ def candidates(rows: Sequence[Row]) -> list[Candidate]:
     ]
 
 
-def draw(pairs: Sequence[Candidate], seed: int) -> list[Candidate]:
-    """Return the drawn pairs with their weights: within a stratum those of least hash of seed and keys, so that no order matters."""
+def draw(pairs: Sequence[Candidate]) -> dict[str, list[Candidate]]:
+    """Return the drawn pairs of both samples with their weights: the second one from what the first one left."""
+    first = _drawn(pairs, "development", 0)
+    taken = {(pair.a, pair.b) for pair in first}
+    return {"development": first, "reported": _drawn([pair for pair in pairs if (pair.a, pair.b) not in taken], "reported", 1)}
+
+
+def _drawn(pairs: Sequence[Candidate], sample: str, seed: int) -> list[Candidate]:
+    """Draw within each stratum the pairs of least hash of seed and keys, so that no order matters."""
     strata: dict[str, list[Candidate]] = defaultdict(list)
     for pair in pairs:
         strata[pair.stratum].append(pair)
@@ -100,7 +110,7 @@ def draw(pairs: Sequence[Candidate], seed: int) -> list[Candidate]:
     for stratum, listed in sorted(strata.items()):
         listed.sort(key=lambda pair: hashlib.sha256(f"{seed} {pair.a} {pair.b}".encode()).digest())
         kind = stratum.rsplit("/", 1)[1]
-        taken = listed[: DRAWN[kind[0]][int(kind[1])]]
+        taken = listed[: DRAWN[sample][kind[0]][int(kind[1])]]
         drawn += [Candidate(pair.a, pair.b, pair.score, stratum, len(listed) / len(taken)) for pair in taken]
     return drawn
 
@@ -132,13 +142,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the drawn pairs as a table of tab-separated values: keys, stratum, score, weight, and what they are judged by."""
     parser = argparse.ArgumentParser(description="Draw the pairs of the labelled sample of incidents.")
     parser.add_argument("--data", required=True, type=Path, help="folder of the published tables")
-    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(argv)
     rows = published_reports(given.data).to_pylist()
     by_key = {key_of(row): row for row in rows}
-    for pair in draw(candidates(rows), given.seed):
+    for sample, pair in ((name, pair) for name, drawn in draw(candidates(rows)).items() for pair in drawn):
         told = [_told(by_key[key]) for key in (pair.a, pair.b)]
-        sys.stdout.write("\t".join([pair.a, pair.b, pair.stratum, f"{pair.score:.3f}", f"{pair.weight:.2f}", *told]) + "\n")
+        sys.stdout.write("\t".join([pair.a, pair.b, sample, pair.stratum, f"{pair.score:.3f}", f"{pair.weight:.2f}", *told]) + "\n")
     return 0
 
 

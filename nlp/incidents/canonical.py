@@ -3,10 +3,13 @@
 - reports merge at posterior >= canonical.merge, best pair first, unless a merge would chain onsets farther apart than the window or two
   reports that one source tells apart; what is not merged from canonical.review on is logged for a person
 - level: triangular around the crosswalk of each graded report; several sources give the widest envelope with the mean mode
-- reach: the widest; credibility: 1 - prod(1 - pi) over sources, a source counting once, capped at credibility.ceiling
+- reach: the widest; credibility: 1 - prod(1 - pi) over origins, capped at credibility.ceiling: a source counts once, and sources that
+  cite one address or print one text are one origin
 - disclosure: the earliest over the reports, as an interval [min lo, min hi]; no onset reaches past it
 - a report that dates its disclosure alone began at most canonical.open_days or hidden_days before, by whether its technique is seen at once
-- onset: what all reports allow, else the whole span; critical: a sector holds a phrase of words.critical_sectors (a final s aside)
+- onset: what all reports allow, else the whole span; a day that contradicts the rest, but with day and month changed fits another source,
+  is read so and flagged; where no other source shows it, it is kept and flagged as possibly swapped
+- critical: a sector holds a phrase of words.critical_sectors (a final s aside)
 - a report that does not name a state speaks for it only if it names no state at all
 
 The order of the reports, and repeats of one report, change nothing.
@@ -30,6 +33,7 @@ from greyzone.records import INCIDENTS, MERGES, PRECISIONS, REACHES, REPORTS, Ca
 from greyzone.text import fold
 
 Row = dict[str, object]
+_TEXT = 24
 
 OPEN = frozenset({"disruption", "defacement", "doxing", "ransomware", "influence"})
 """Technique classes that are seen when they happen, or that happen by being shown."""
@@ -183,6 +187,8 @@ def _onset(told: list[Row]) -> tuple[tuple[datetime | None, datetime | None], st
     own = [row for row in known if BOUNDED not in _strings(row, "flags")]
     dated = own or known
     flags = [] if own else [BOUNDED]
+    if own:
+        dated, flags = _unswapped(own, told)
     lows = [cast("datetime", row["onset_lo"]) for row in dated]
     highs = [cast("datetime", row["onset_hi"]) for row in dated]
     agree = max(lows) <= min(highs)
@@ -194,6 +200,61 @@ def _onset(told: list[Row]) -> tuple[tuple[datetime | None, datetime | None], st
         hi, flags = (public, flags) if public >= lo else (hi, [*flags, "disclosed before the onset"])
     told_so = [str(row["onset_precision"]) for row in dated if (row["onset_lo"], row["onset_hi"]) == (lo, hi)]
     return (lo, hi), min(told_so, key=PRECISIONS.index, default=span_precision(lo, hi)), flags
+
+
+def _unswapped(own: list[Row], told: list[Row]) -> tuple[list[Row], list[str]]:
+    """Return the reports with days read with day and month changed, where another source shows it, and flags."""
+    found: list[Row] = []
+    flags: list[str] = []
+    for row in own:
+        changed = _changed(row)
+        if changed is None or not _contradicted(row, told):
+            found.append(row)
+            continue
+        others = [other for other in told if other["source"] != row["source"]]
+        shown = _contradicted(row, [row, *others]) and not _contradicted(row | changed, [row | changed, *others])
+        if others and shown and any(_dates(row | changed, other) for other in others):
+            found.append(row | changed)
+            flags.append("day and month swapped, as another source shows")
+        else:
+            found.append(row)
+            flags += [] if _contradicted(row | changed, [row | changed]) else ["day and month possibly swapped"]
+    return found, unique(flags)
+
+
+def _changed(row: Row) -> Row | None:
+    """Return the onset of a report that gives a day with day and month changed, None where that is no other day."""
+    lo, hi = row["onset_lo"], row["onset_hi"]
+    if not isinstance(lo, datetime) or not isinstance(hi, datetime) or row["onset_precision"] != "day" or lo.day > 12 or lo.day == lo.month:
+        return None
+    first = lo.replace(month=lo.day, day=lo.month)
+    return {"onset_lo": first, "onset_hi": first + (hi - lo)}
+
+
+def _contradicted(row: Row, told: list[Row]) -> bool:
+    """Tell whether a day lies after a disclosure or after its own end, or apart from another report's onset by more than a month."""
+    lo, hi = cast("datetime", row["onset_lo"]), cast("datetime", row["onset_hi"])
+    ends = [row["end_hi"], *(other["disclosed_hi"] for other in told)]
+    if any(isinstance(end, datetime) and end < lo for end in ends):
+        return True
+    apart = timedelta(days=31)
+    rest = [other for other in told if other["report_id"] != row["report_id"] and BOUNDED not in _strings(other, "flags")]
+    spans = [(other["onset_lo"], other["onset_hi"]) for other in rest]
+    return any(
+        isinstance(first, datetime) and isinstance(last, datetime) and (first - hi > apart or lo - last > apart) for first, last in spans
+    )
+
+
+def _dates(row: Row, other: Row) -> bool:
+    """Tell whether another report dates the same days, by its onset or its disclosure, as precisely as a month."""
+    lo, hi = cast("datetime", row["onset_lo"]), cast("datetime", row["onset_hi"])
+    spans = [(other["disclosed_lo"], other["disclosed_hi"])]
+    spans += [] if BOUNDED in _strings(other, "flags") else [(other["onset_lo"], other["onset_hi"])]
+    month = timedelta(days=31)
+    return any(
+        isinstance(first, datetime) and isinstance(last, datetime) and last - first <= month and first <= hi + month and lo - month <= last
+        for first, last in spans
+    )
 
 
 def _disclosed(told: list[Row]) -> tuple[datetime | None, datetime | None]:
@@ -236,12 +297,30 @@ def _crosswalk(scale: object, code: object, doctrine: Doctrine) -> float | None:
 
 
 def _credibility(told: list[Row], doctrine: Doctrine) -> float:
-    by_source: dict[str, float] = {}
-    for row in told:
-        source, pi = str(row["source"]), doctrine[f"credibility.{row['admiralty'] or 6}"]
-        by_source[source] = max(pi, by_source.get(source, 0.0))
-    wrong = math.prod(1 - pi for _, pi in sorted(by_source.items()))
+    by_origin: dict[str, float] = {}
+    for row, origin in zip(told, _origins(told), strict=True):
+        by_origin[origin] = max(doctrine[f"credibility.{row['admiralty'] or 6}"], by_origin.get(origin, 0.0))
+    wrong = math.prod(1 - pi for _, pi in sorted(by_origin.items()))
     return min(1 - wrong, doctrine["credibility.ceiling"])
+
+
+def _origins(told: list[Row]) -> list[str]:
+    """Return the origin of each report: the least of the sources that are tied by a source, an address or a text."""
+    parent = {str(row["source"]): str(row["source"]) for row in told}
+
+    def root(source: str) -> str:
+        while parent[source] != source:
+            source = parent[source]
+        return source
+
+    first: dict[str, str] = {}
+    for row in sorted(told, key=lambda row: str(row["report_id"])):
+        record = record_of(row)
+        # A few words may be alike by chance; a text is a text from two dozen characters on.
+        for sign in (*sorted(record.urls), *([f"text:{record.told}"] if len(record.told) >= _TEXT else [])):
+            one, other = sorted((root(str(row["source"])), root(first.setdefault(sign, str(row["source"])))))
+            parent[other] = one
+    return [root(str(row["source"])) for row in told]
 
 
 def _critical(sectors: Sequence[str], phrases: Sequence[str]) -> bool:

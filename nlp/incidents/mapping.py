@@ -164,7 +164,7 @@ def read_row(
         entities=entities
         + [("actor", value) for value in cells("actors") if not is_generic(value) and len(value.split()) <= _LONGEST_NAME],
         scale=mapped.scale,
-        scale_code=number_code(one("scale_code")),
+        scale_code=number_code(one("scale_code")) or one("scale_code").casefold() or None,
         reach=one("reach") if one("reach") in REACHES else None,
         admiralty=int(one("admiralty")) if re.fullmatch(r"[1-6]", one("admiralty")) else 6,
         information_operation=_truth(one("information_operation")),

@@ -8,10 +8,11 @@ source changes a pair of the others only by the little that it adds to the measu
 of chance pairs whose vectors are as near. T = S + `MEANING` E.
 
 What T says is measured, not assumed, on the side of different events (u): pairs of two sources that cannot be one event, since their
-states differ or their dates lie `APART_DAYS` apart, are drawn and their T counted in bins, so that words and meaning, which depend on each
-other, are counted once; the tail exp(-T / ``chance_scale``) counts as ``chance_pairs`` of them, for corpora that are too small or too
-short to have such pairs. On the side of one event (m) T has an Erlang distribution of mean ``shared_mean``, or with vectors
-``shared_mean`` + ``meaning_mean``: two sources of one event share about three distinctive words. Bins whose ratio would fall are pooled.
+states differ or their dates lie `APART_DAYS` apart, though they are of one technique class, are drawn and their T counted in bins, so that
+words and meaning, which depend on each other, are counted once; the tail exp(-T / ``chance_scale``) counts as ``chance_pairs`` of them,
+for corpora that are too small or too short to have such pairs. On the side of one event (m) T has an Erlang distribution of mean
+``shared_mean``, or with vectors ``shared_mean`` + ``meaning_mean``: two sources of one event share about three distinctive words. Bins
+whose ratio would fall are pooled.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def _strangers(records: Sequence[Record]) -> list[tuple[int, int]]:
     for stride in range(1, n // 2 + 1):
         for at in range(n):
             a, b = records[at], records[(at + stride) % n]
-            if a.source == b.source:
+            if a.source == b.source or (a.technique != b.technique and "unknown" not in (a.technique, b.technique)):
                 continue
             apart = gap(a, b)
             if (apart is not None and apart > APART_DAYS) or (a.states and b.states and not a.states & b.states):

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from greyzone.dates import Moment, parse_date
+from greyzone.entities.artefacts import ARTEFACTS, artefacts_of, may_hold_artefacts
 from greyzone.places import find_states, state_code
 from greyzone.records import content_id
 
@@ -44,10 +45,6 @@ _INVISIBLE = re.compile(
     "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
 _TAG = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)>|</?[a-zA-Z][^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
-_CVE = re.compile(r"\bCVE[-‐–](\d{4})[-‐–](\d{4,7})\b", re.IGNORECASE)
-_URL = re.compile(r"\bhttps?://[^\s<>\"')\]]{3,500}", re.IGNORECASE)
-_DOMAIN = re.compile(r"(?<![\w@.-])(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,4}([a-z]{2,10})(?![\w-])", re.IGNORECASE)
-_HASH = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})\b", re.IGNORECASE)
 _MALWARE = re.compile(r"\b([A-Z][\w-]{3,30}) (?:malware|ransomware|wiper|trojan|backdoor|worm|spyware|rootkit)\b")
 _NOT_MALWARE_WORDS = """
 this that these their such some with using another several custom windows linux android mobile destructive malicious remote access
@@ -204,21 +201,27 @@ def technique_of(text: str) -> str:
 
 
 def entities_in(text: str) -> list[tuple[str, str]]:
-    """Return the CVEs, URLs, domains, hashes and malware that a text names, defanged forms ("hxxp", "[.]") read as well.
+    """Return the artefacts of a text (`greyzone.entities.artefacts`) and the malware that it names, kind by kind.
 
-    Domains count with a top-level domain of a short list, because "e.g" and missing spaces after full stops look like domains.
+    Domains count with a top-level domain of a short list, as written in small letters, because "e.g" and missing spaces after full stops
+    look like domains.
     """
-    plain = re.sub(r"\bhxxp", "http", text, flags=re.IGNORECASE)
-    plain = re.sub(r"\s?(?:\[\.\]|\(\.\)|\[dot\]|\{\.\})\s?", ".", plain, flags=re.IGNORECASE)
-    found = [("cve", f"CVE-{match[1]}-{match[2]}") for match in _CVE.finditer(plain)]
-    found += [("url", match[0].rstrip(".,;")) for match in _URL.finditer(plain)]
-    rest = _URL.sub(" ", plain)
-    found += [("domain", match[0].lower()) for match in _DOMAIN.finditer(rest) if match[1].lower() in _TOP_LEVEL and match[1].islower()]
-    found += [("hash", match[0].lower()) for match in _HASH.finditer(rest)]
-    for match in _MALWARE.finditer(rest):
-        if match[1].casefold() not in _NOT_MALWARE and not match[1].endswith(_COMPOUNDS) and state_code(match[1]) is None:
-            found.append(("malware", match[1]))
-    return unique(found)
+    found = artefacts_of(text) if may_hold_artefacts(text) else []
+    plain = [item for item in found if item.kind != "domain" or _is_domain(item.value, text[item.start : item.end])]
+    named = sorted(plain, key=lambda item: (ARTEFACTS.index(item.kind), item.start, item.end))
+    pairs = [(item.kind, item.value) for item in named]
+    names = [match[1] for match in _MALWARE.finditer(text)]
+    pairs += [
+        ("malware", name)
+        for name in names
+        if name.casefold() not in _NOT_MALWARE and not name.endswith(_COMPOUNDS) and state_code(name) is None
+    ]
+    return unique(pairs)
+
+
+def _is_domain(domain: str, written: str) -> bool:
+    last = domain.rsplit(".", 1)[1]
+    return last in _TOP_LEVEL and (last in written or not written.isascii())
 
 
 def moment_of(value: object, *, day_first: bool | None = None) -> Moment | None:
