@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from greyzone.doctrine import load_doctrine
+from greyzone.errors import SchemaError
 from greyzone.impact import score, take_apart
 from greyzone.impact.dose import Coupling
 from greyzone.impact.draws import theta_of
@@ -223,7 +224,12 @@ def test_later_keys_of_a_profile_are_shown(told):
     assert sheet["bridges"]["shown"] == [{"incident": "incident 4", "narrative": "narrative 1", "p": [0.1, 0.31, 0.6]}]
     assert "doc-7" in sheet["sources"]
     text = render(told | more, {}, doctrine=DOCTRINE)
-    for words in ('<b dir="auto">somebody</b>, set by an analyst on 2024-02-01: a report', "follow PHIA", "split in run 2", "Weight 0.58"):
+    for words in (
+        '<b dir="auto">somebody</b>, set not by greyzone but by an analyst on 2024-02-01: a report',
+        "follow PHIA",
+        "split in run 2",
+        "Weight 0.58",
+    ):
         assert words in text, words
 
 
@@ -265,6 +271,12 @@ def test_terms_carry_a_state_whole_or_say_how_much_there_is_no_room_for(told, mo
     assert len(found["EE"]["terms"]) == 1, "doctrines that differ in q and gamma alone share doses, waves and links"
     monkeypatch.setattr(scores, "ITEMS", 7)
     assert tell_terms(known(told), ["EE"]) == ({}, {"EE": 8})
+
+
+def test_a_ledger_with_a_dose_missing_is_refused(told):
+    doses = told["doses"].slice(1)
+    with pytest.raises(SchemaError, match="doses under 'additive' for 8 items"):
+        tell_terms(known(told | {"doses": doses}), ["EE"])
 
 
 def test_five_thousand_items_keep_the_page_bounded():

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from greyzone.errors import SchemaError
 from greyzone.places import state_name
 from greyzone.report.parts import Row, day, rounded, shorten
 
@@ -113,6 +114,10 @@ def _terms(heads: Sequence[Row], doses: Sequence[Row], couplings: Sequence[Row])
     told = []
     for head in heads:
         rows = sorted((row for row in doses if row["doctrine"] == head["doctrine"]), key=lambda row: place[row["item_id"]])
+        if [row["item_id"] for row in rows] != ids:
+            raise SchemaError(
+                f"{len(rows)} doses under {head['doctrine']!r} for {len(ids)} items", "a dose of every item, once", "score again"
+            )
         pairs = [row for row in couplings if row["doctrine"] == head["doctrine"]]
         own = {
             "dose": [_exact(row["dose"]) for row in rows],
