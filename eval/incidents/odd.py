@@ -69,7 +69,7 @@ def measure_odd(say: Callable[[str], None], megabytes: int) -> Iterator[Odd]:
         yield Odd(f"a bundle of {megabytes} MB", objects, reports, _listed(Counter(counts)), seconds, memory)
 
 
-def odd_bundles() -> dict[str, list[Item]]:
+def odd_bundles() -> dict[str, list[Any]]:
     """Return the objects of each odd bundle by its name."""
     incident = {"type": "incident", "id": "incident--1", "modified": "2020", "name": "Lamps", "first_seen": "2020-05-04T00:00:00Z"}
     tools = [{"type": "malware", "id": f"malware--{at}", "name": f"Mal{at}"} for at in range(3)]

@@ -91,7 +91,7 @@ def read_objects(again: Callable[[], Iterable[tuple[int, object]]], path: str) -
     reached = {at: _reach(at, objects, relations) for at in events if at not in written_up}
     used = {*written_up, *reached, *(other for found in reached.values() for other in found)}
     wanted = {places[at] for at in used}
-    told = {str(item["id"]): item for place, item in again() if place in wanted and isinstance(item, dict)}
+    told: dict[str, Mapping[str, object]] = {str(item["id"]): item for place, item in again() if place in wanted and isinstance(item, dict)}
     held = reports_held(told[at] for at in events)
     drafts: list[tuple[Draft, int]] = []
     for at, found in reached.items():
