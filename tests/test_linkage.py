@@ -156,3 +156,15 @@ def test_crowds_count_what_a_date_and_a_state_leave():
     named = sum("EE" in record.states for record in near)
     assert named == 3
     assert f"one of {3 + 1 * 3 / 4:.0f}" in told or told["one of 4"] < 0
+
+
+def test_a_day_whose_day_and_month_changed_places_still_meets_the_other_source():
+    text = "Lanternfish wiper erased registers of lighthouse keepers in Harju"
+    spring = {"onset_lo": None, "onset_hi": None, "onset_precision": "unknown", "disclosed_lo": day(4, 9), "disclosed_hi": day(4, 9, 23)}
+    autumn = {"onset_lo": day(9, 4), "onset_hi": day(9, 4, 23)}
+    rows = [report(report_id="rep-0", name=text, **autumn), report(report_id="rep-1", source="two", name=text, **spring)]
+    (pair,) = merged([*rows, *crowd()]).merges.to_pylist()
+    assert "swapped day" in pair["evidence"]
+    # The 13th is no month.
+    other = [report(report_id="rep-0", name=text, onset_lo=day(9, 13), onset_hi=day(9, 13, 23)), rows[1]]
+    assert all("swapped day" not in row["evidence"] for row in merged([*other, *crowd()]).merges.to_pylist())

@@ -12,10 +12,12 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from greyzone.incidents.record import Record, gap, public_gap
 
+_MONTH = 31
 _ALL, _NOWHERE = "*", ""
 
 
@@ -73,6 +75,7 @@ class Crowds:
                     self._left_by(a, other.source, kind, slack, apart=apart), self._left_by(b, one.source, kind, slack, apart=apart)
                 )
                 ways.append((fit - math.log(max(crowd, least)), kind, fit, crowd))
+        ways += [(fit - math.log(max(crowd, least)), "swapped day", fit, crowd) for fit, crowd in self._swapped(a, b)]
         if not ways:
             size = max(self._sizes[one.source], self._sizes[other.source])
             ways.append((-math.log(max(size, least)), "no date", 0.0, size))
@@ -80,6 +83,19 @@ class Crowds:
         prior = math.log(numbers["counterpart"]) - math.log(max(crowd, least))
         found = [(f"one of {crowd:.0f}", prior), (kind, fit)]
         return found + ([(f"state {','.join(sorted(common)[:3])}" if common else "no common state", state)] if state else [])
+
+    def _swapped(self, a: int, b: int) -> list[tuple[float, float]]:
+        """Return the fit and the crowd if the day of one report, with day and month changed, is in the onset or disclosure of the other."""
+        found: list[tuple[float, float]] = []
+        for at, other in ((a, self._records[b]), (b, self._records[a])):
+            day = self._records[at].swapped
+            spans = ((other.public_lo, other.public_hi), (other.lo, other.hi) if other.own else (None, None))
+            known = [(lo, hi) for lo, hi in spans if lo is not None and hi is not None and hi - lo <= _MONTH]
+            if day is not None and any(lo - 1 <= day <= hi + 1 for lo, hi in known):
+                changed = replace(self._records[at], lo=day, hi=day)
+                crowd = self._count(changed, other.source, "onset", self._numbers["slack_days"], apart=False)
+                found.append((math.log(self._numbers["swapped"]), crowd))
+        return found
 
     def _left_by(self, at: int, source: str, kind: str, slack: float, *, apart: bool) -> float:
         key = (at, source, kind, slack, apart)

@@ -33,6 +33,7 @@ class Record:
     """A report; days are floats since 1970, words folded.
 
     `lo` and `hi` bound the onset, which its source dates if `own`; `public_lo` and `public_hi` bound the disclosure.
+    `swapped` is the day that a day becomes if its day and month change places.
     """
 
     report_id: str
@@ -45,6 +46,7 @@ class Record:
     name: frozenset[str]
     text: frozenset[str]
     own: bool
+    swapped: float | None
     exact: str
     told: str
     technique: str
@@ -71,6 +73,7 @@ def record_of(row: Mapping[str, object]) -> Record:
         public_hi=_days(row["disclosed_hi"]),
         name=frozenset(word for word in content_words(name) if not word.isdigit()),
         text=content_words(f"{name} {description}"),
+        swapped=_swapped(row["onset_lo"], str(row["onset_precision"])),
         own=BOUNDED not in list(row["flags"] or []),  # type: ignore[call-overload]
         exact=normal_form(name),
         told=normal_form(description),
@@ -111,6 +114,12 @@ def content_words(text: str) -> frozenset[str]:
 def _stem(word: str) -> str:
     """Return a word without the plural's s, so that "banks" meets "bank"."""
     return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _swapped(start: object, precision: str) -> float | None:
+    if not isinstance(start, datetime) or precision != "day" or start.day > 12 or start.day == start.month:
+        return None
+    return _days(start.replace(month=start.day, day=start.month))
 
 
 def _days(value: object) -> float | None:
