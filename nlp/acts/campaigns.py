@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -40,6 +41,8 @@ def do_incidents(work: Work) -> dict[str, object]:
         "incidents": canonical.incidents.num_rows,
         "coarse_dates": coarse,
         "merges": counts(canonical.merges, "decision"),
+        "of_several_sources": pc.sum(pc.greater(pc.list_value_length(canonical.incidents["sources"]), 1)).as_py() or 0,
+        "flags": dict(sorted(Counter(flag for flags in canonical.incidents["flags"].to_pylist() for flag in flags or ()).items())),
     }
 
 
