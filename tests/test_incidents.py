@@ -430,6 +430,8 @@ def swapped(**fields: object) -> dict[str, object]:
     [
         ({"disclosed_lo": day(4, 9), "disclosed_hi": day(4, 9, 23)}, day(4, 9), "day and month swapped, as another source shows"),
         ({"disclosed_lo": day(9, 4), "disclosed_hi": day(9, 4, 23)}, day(9, 4), None),
+        # A list that is some days early shows nothing.
+        ({"disclosed_lo": day(8, 1), "disclosed_hi": day(8, 31, 23)}, day(9, 4), "disclosed before the onset"),
     ],
 )
 def test_a_swapped_day_is_set_right_only_by_another_source(other, onset, flag):

@@ -232,12 +232,13 @@ def _changed(row: Row) -> Row | None:
 
 
 def _contradicted(row: Row, told: list[Row]) -> bool:
-    """Tell whether a day lies after a disclosure or after its own end, or apart from another report's onset by more than a month."""
+    """Tell whether a day lies after its own end or disclosure, or by more than a month after another's disclosure or off its onset."""
     lo, hi = cast("datetime", row["onset_lo"]), cast("datetime", row["onset_hi"])
-    ends = [row["end_hi"], *(other["disclosed_hi"] for other in told)]
-    if any(isinstance(end, datetime) and end < lo for end in ends):
-        return True
     apart = timedelta(days=31)
+    if any(isinstance(end, datetime) and end < lo for end in (row["end_hi"], row["disclosed_hi"])):
+        return True
+    if any(isinstance(other["disclosed_hi"], datetime) and other["disclosed_hi"] + apart < lo for other in told):
+        return True
     rest = [other for other in told if other["report_id"] != row["report_id"] and BOUNDED not in _strings(other, "flags")]
     spans = [(other["onset_lo"], other["onset_hi"]) for other in rest]
     return any(
@@ -250,9 +251,9 @@ def _dates(row: Row, other: Row) -> bool:
     lo, hi = cast("datetime", row["onset_lo"]), cast("datetime", row["onset_hi"])
     spans = [(other["disclosed_lo"], other["disclosed_hi"])]
     spans += [] if BOUNDED in _strings(other, "flags") else [(other["onset_lo"], other["onset_hi"])]
-    month = timedelta(days=31)
+    month, day = timedelta(days=31), timedelta(days=1)
     return any(
-        isinstance(first, datetime) and isinstance(last, datetime) and last - first <= month and first <= hi + month and lo - month <= last
+        isinstance(first, datetime) and isinstance(last, datetime) and last - first <= month and first <= hi + day and lo - day <= last
         for first, last in spans
     )
 
