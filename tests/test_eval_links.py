@@ -17,7 +17,7 @@ from greyzone import records
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.eval.coordination.sources import Window, day
-from greyzone.eval.links import cases, chance, command, corpora, real, synthetic, worlds
+from greyzone.eval.links import cases, chance, command, corpora, given, real, synthetic, worlds
 from greyzone.eval.links.given import with_given
 from greyzone.eval.links.wording import DEEDS, FRAMES, HARM, REGISTER, SORTS, STATES, Naming, Topic, register_text, story_text
 from greyzone.eval.templates import Draws
@@ -265,7 +265,12 @@ def test_the_rank_of_an_incident_counts_events_once(corpus):
     assert "glimmer (X1)" in table
 
 
-def test_a_story_given_is_one_narrative_beside_the_others(corpus):
+def test_a_story_given_is_one_narrative_beside_the_others(corpus, monkeypatch):
+    part, names = with_given(dataclasses.replace(corpus, vectors=np.zeros((2, 256), np.float32)), [STORY])
+    # Of two other narratives the first stays, and it was made of what is given.
+    assert part.narratives["narrative_id"].to_pylist() == ["a", names["X1"]]
+    assert sorted(part.documents["doc_id"].to_pylist()) == sorted(part.members["doc_id"].to_pylist())
+    monkeypatch.setattr(given, "BESIDE", 1)
     enlarged, names = with_given(dataclasses.replace(corpus, vectors=np.zeros((2, 256), np.float32)), [STORY])
     new = names["X1"]
     home = dict(zip(enlarged.members["doc_id"].to_pylist(), enlarged.members["narrative_id"].to_pylist(), strict=True))

@@ -24,6 +24,7 @@ from greyzone.eval.encoders import aligned
 from greyzone.eval.links.corpora import WINDOWS, Held, Stories, disinformation, of_case, read_incidents, tweets
 from greyzone.eval.links.real import (
     FIRST,
+    LEAST,
     LIKELY,
     STORIES,
     Found,
@@ -36,6 +37,7 @@ from greyzone.eval.links.real import (
     near_incidents,
     pattern_of,
     shown,
+    tell,
 )
 from greyzone.records import LLRS
 
@@ -208,10 +210,16 @@ def _look(
     chosen = [one for one in cases if one.pattern and corpus.first.date() <= one.public <= (corpus.last - MARGIN).date()]
     if not chosen:
         return
+    stories = [Story(one.case, one.name, corpus.name, one.public, one.pattern, one.true) for one in chosen]
     near = near_incidents(held, corpus)
+    said = [tell(story, corpus)[0] for story in stories]
+    if max(said) < LEAST:
+        # Nobody speaks of any of them: there is nothing to link.
+        for story, documents in zip(stories, said, strict=True):
+            found[story.case].append(Found(story, corpus.name, documents, (), None, ()))
+        return
     say(f"{corpus.name}: {len(chosen)} cases, {corpus.narratives.num_rows:,} narratives, {near.incidents.num_rows:,} incidents")
     rows = links[corpus.name] = links.get(corpus.name) or link_all(corpus, near)
-    stories = [Story(one.case, one.name, corpus.name, one.public, one.pattern, one.true) for one in chosen]
     given = link_given(corpus, near, stories, links)
     for story in stories:
         found[story.case].append(find(story, corpus, rows, near, held, given))

@@ -30,6 +30,8 @@ from greyzone.models import load_encoder
 TWEETS = IRA
 DISINFO = "euvsdisinfo_cases_2015_2021.jsonl.gz"
 INCIDENT_FILES = ("eurepoc_global_1.1.csv.gz", "cfr_cyber_operations_tracker.csv.gz", "dcid_2.0_odd.csv.gz")
+CSIS = "csis_significant_incidents_parsed.csv.gz"
+"""A register that dates by month what became public; the known stories are also looked up with it."""
 
 WINDOWS = {
     "2014-15": Window(day(2014, 5, 1), day(2015, 6, 20)),

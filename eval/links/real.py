@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from greyzone.doctrine import load_doctrine
 from greyzone.eval.encoders import aligned
-from greyzone.eval.links.corpora import WHOLE, Held, Stories, of_case, read_incidents, tweets
+from greyzone.eval.links.corpora import CSIS, INCIDENT_FILES, WHOLE, Held, Stories, of_case, read_incidents, tweets
 from greyzone.eval.links.given import about, with_given, within
 from greyzone.link import link
 from greyzone.records import LLRS, TIME
@@ -58,7 +58,13 @@ class Story:
     true: tuple[tuple[str, str], ...] = ()
 
 
-DNC = (("eurepoc", "721"), ("eurepoc", "862"), ("cfr", "Compromise of the Democratic National Committee"))
+DNC = (
+    ("eurepoc", "721"),
+    ("eurepoc", "862"),
+    ("cfr", "Compromise of the Democratic National Committee"),
+    ("csis", "Democratic National Committee: release"),
+    ("csis", "Democratic National Committee: Hacking and using WikiLeaks"),
+)
 STORIES = (
     Story("H09", "DNC release", "2016-06", date(2016, 7, 22), r"dnc ?leak|wasserman|guccifer|dcleaks|dnc e?-?mail|dnc hack", DNC),
     Story("H10", "Podesta's mail", "2016-06", date(2016, 10, 7), r"podesta|подест|spirit ?cooking", DNC),
@@ -106,7 +112,8 @@ class Told:
 class Found:
     """What came of a story: its narratives, those with the most documents on it first; documents of the corpus on it in its days.
 
-    `given` is the narrative of all of its documents (`greyzone.eval.links.given`), None where they are too few.
+    `given` is the narrative of all of its documents (`greyzone.eval.links.given`), None where they are too few; `wider` is the same with
+    incidents of one register more.
     """
 
     story: Story
@@ -115,6 +122,7 @@ class Found:
     narratives: tuple[Told, ...]
     given: Told | None
     incidents: tuple[str, ...]
+    wider: Told | None = None
 
     @property
     def likely(self) -> int:
@@ -133,9 +141,9 @@ class Corpus:
     listed: int
     likely: int
     shown: int
-    permuted_listed: int
-    permuted_likely: int
-    permuted_shown: int
+    permuted_listed: int | None
+    permuted_likely: int | None
+    permuted_shown: int | None
 
 
 Links = dict[str, list[dict[str, Any]]]
@@ -152,6 +160,7 @@ def measure_real(
     case: Path | None = None,
     stories: Sequence[Story] = STORIES,
     links: Links | None = None,
+    permute: bool = True,
 ) -> Iterator[tuple[Corpus, list[Found]]]:
     """Yield by window what came of its stories.
 
@@ -171,29 +180,44 @@ def measure_real(
         What to look for.
     links
         Links by the name of a corpus, used where they are there and kept: part `cases` needs the same.
+    permute
+        Link with permuted dates, too.
     """
-    held = read_incidents(data)
+    held, wider = read_incidents(data), read_incidents(data, (*INCIDENT_FILES, CSIS))
     for window in [WHOLE] if whole else list(dict.fromkeys(story.window for story in stories)):
         corpus = of_case(case, window) if case else tweets(data, work, window, say, fresh=fresh)
         chosen = [story for story in stories if whole or story.window == window]
-        yield judge(corpus, held, chosen, say, {} if links is None else links)
+        yield judge(corpus, held, wider, chosen, say, {} if links is None else links, permute=permute)
 
 
-def judge(corpus: Stories, held: Held, stories: Sequence[Story], say: Callable[[str], None], links: Links) -> tuple[Corpus, list[Found]]:
-    """Link a corpus, with true and with permuted dates, and look for stories in the list."""
+def judge(
+    corpus: Stories,
+    held: Held,
+    wider: Held,
+    stories: Sequence[Story],
+    say: Callable[[str], None],
+    links: Links,
+    *,
+    permute: bool,
+) -> tuple[Corpus, list[Found]]:
+    """Link a corpus, and the stories given with the incidents of more registers (`wider`), and look for stories in the lists."""
     near = near_incidents(held, corpus)
     sizes = corpus.documents.num_rows, corpus.narratives.num_rows, near.incidents.num_rows
     say(f"{corpus.name}: {sizes[0]:,} documents, {sizes[1]:,} narratives, {sizes[2]:,} incidents")
     rows = links[corpus.name] = links.get(corpus.name) or link_all(corpus, near)
     given = link_given(corpus, near, stories, links)
     found = [find(story, corpus, rows, near, held, given) for story in stories]
-    chance = link_all(corpus, permuted(near, seed=0))
+    if any(story.true for story in stories):
+        more = near_incidents(wider, corpus)
+        of_more = link_given(corpus, more, stories, {})
+        found = [replace(one, wider=find(one.story, corpus, [], more, wider, of_more).given) for one in found]
+    chance = link_all(corpus, permuted(near, seed=0)) if permute else None
     fdr = load_doctrine()["link.fdr"]
 
     def counted(listed: list[dict[str, Any]]) -> tuple[int, int, int]:
         return len(listed), sum(row["p"] > LIKELY for row in listed), sum(row["q"] is not None and row["q"] <= fdr for row in listed)
 
-    return Corpus(corpus.name, *sizes, *counted(rows), *counted(chance)), found
+    return Corpus(corpus.name, *sizes, *counted(rows), *(counted(chance) if chance is not None else (None, None, None))), found
 
 
 def near_incidents(held: Held, corpus: Stories) -> Held:
@@ -300,7 +324,7 @@ def true_events(true: Sequence[tuple[str, str]], held: Held) -> set[str]:
 def format_real(found: Sequence[tuple[Corpus, list[Found]]]) -> str:
     """Return the tables: stories, and corpora with true and permuted dates."""
     head = ["story", "asked", "documents", "narratives", "main narrative: rank", "p", "first of its list", "any p > .5"]
-    lines = [[*head, "documents given: rank", "p", "first of its list"]]
+    lines = [[*head, "documents given: rank", "p", "first of its list", "given, with CSIS: rank", "p", "first of its list"]]
     lines += [_line(one) for _, stories in found for one in stories]
     chance = [
         ["corpus", "documents", "narratives", "incidents", "listed", "p > .5", "q <= .10", "permuted dates: listed", "p > .5", "q <= .10"]
@@ -308,7 +332,7 @@ def format_real(found: Sequence[tuple[Corpus, list[Found]]]) -> str:
     for corpus, _ in found:
         numbers = (corpus.documents, corpus.narratives, corpus.incidents, corpus.listed, corpus.likely, corpus.shown)
         last = (corpus.permuted_listed, corpus.permuted_likely, corpus.permuted_shown)
-        chance.append([corpus.name, *(f"{number:,}" for number in (*numbers, *last))])
+        chance.append([corpus.name, *("-" if number is None else f"{number:,}" for number in (*numbers, *last))])
     return "\n".join([*aligned(lines), "", *aligned(chance)])
 
 
@@ -316,7 +340,13 @@ def _line(one: Found) -> list[str]:
     asked = f"in the first {FIRST}" if one.story.true else "none > .5"
     main = one.narratives[0] if one.narratives else None
     cells = [f"{one.story.name} ({one.story.case})", asked, str(one.documents), str(len(one.narratives))]
-    return [*cells, *shown(main, true=bool(one.story.true)), str(one.likely), *shown(one.given, true=bool(one.story.true))]
+    return [
+        *cells,
+        *shown(main, true=bool(one.story.true)),
+        str(one.likely),
+        *shown(one.given, true=bool(one.story.true)),
+        *shown(one.wider, true=bool(one.story.true)),
+    ]
 
 
 def shown(told: Told | None, *, true: bool) -> list[str]:
