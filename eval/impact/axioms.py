@@ -26,11 +26,9 @@ _COUNT = re.compile(r"(\d+) passing examples, (\d+) failing examples")
 
 def measure_axioms() -> Iterator[Finding]:
     """Run the property tests and yield a finding an axiom, and one a test of an adversary."""
-    tests = Path(str(greyzone.eval.__file__)).parents[1] / "tests" / "test_axioms.py"
-    if not tests.exists():
-        raise InputError(
-            f"no {tests}", "a checkout of greyzone with its tests", "clone the repository and install it with pip install -e ."
-        )
+    tests = Path(str(greyzone.eval.__file__)).parents[1] / "tests"
+    if not (tests / FILES[0]).exists():
+        raise InputError(f"no {tests / FILES[0]}", "a checkout of greyzone with its tests", "clone the repository, pip install -e .")
     command = [
         sys.executable,
         "-m",
