@@ -32,6 +32,7 @@ from greyzone.eval.links.real import (
     Story,
     Told,
     find,
+    is_report,
     link_all,
     link_given,
     near_incidents,
@@ -246,7 +247,7 @@ def _held(case: Case, held: Held) -> tuple[tuple[str, str, str], ...]:
     found = []
     for row in held.reports.to_pylist():
         for source, key in case.true:
-            if row["source"] == source and (row["source_id"] == key or key.casefold() in str(row["name"]).casefold()):
+            if is_report(row, source, key):
                 found.append((f"{source} {row['source_id']}" if row["source_id"] == key else source, str(row["name"]), _dates(row)))
     return tuple(sorted(set(found)))
 

@@ -311,12 +311,18 @@ def event_of(row: dict[str, Any]) -> str:
     return "+".join(row["reports"])
 
 
+def is_report(row: dict[str, Any], source: str, key: str) -> bool:
+    """Return whether a report is that of a source with a number there, or with these words in its name."""
+    named = not key.isdigit() and key.casefold() in str(row["name"]).casefold()
+    return bool(row["source"] == source and (row["source_id"] == key or named))
+
+
 def true_events(true: Sequence[tuple[str, str]], held: Held) -> set[str]:
-    """Return the events that hold one of the reports, named by source and number there or by the beginning of their name."""
+    """Return the events that hold one of the reports, named by source and number there or by words of their name."""
     wanted = set()
     for row in held.reports.select(["report_id", "source", "source_id", "name"]).to_pylist():
         for source, key in true:
-            if row["source"] == source and (row["source_id"] == key or str(row["name"]).startswith(key)):
+            if is_report(row, source, key):
                 wanted.add(row["report_id"])
     return {event_of(row) for row in held.incidents.select(["reports"]).to_pylist() if wanted & set(row["reports"])}
 
