@@ -40,7 +40,7 @@ tests/test_axioms.py::test_a03_raising:
 tests/test_axioms.py::test_adversary_flood:
 
   - during generate phase (1.00 seconds):
-    - 7 passing examples, 1 failing examples, 0 invalid examples
+    - 7 passing, 1 failing, and 0 invalid test cases
   - during shrink phase (0.1 seconds):
     - 3 passing examples, 2 failing examples, 0 invalid examples
 """

@@ -21,7 +21,7 @@ CASES = 1000
 AXIOMS = tuple(f"A{number}" for number in range(1, 16))
 FILES = ("test_axioms.py", "test_guardrails.py", "test_campaigns.py")
 _TEST = re.compile(r"^\S*test_\w+\.py::test_(a\d\d|adversary)(\w*)", re.MULTILINE)
-_COUNT = re.compile(r"(\d+) passing examples, (\d+) failing examples")
+_COUNT = re.compile(r"(\d+) passing(?: examples)?, (\d+) failing")
 
 
 def measure_axioms() -> Iterator[Finding]:
