@@ -364,6 +364,7 @@ def test_a15_the_same_inputs_seed_and_doctrine_give_the_same_bytes(random, seed)
     assert second.shares.equals(first.shares)
 
 
+@pytest.mark.slow
 @thousand
 @given(randoms)
 def test_adversary_duplicate_floods_change_nothing(random):
@@ -378,6 +379,7 @@ def test_adversary_duplicate_floods_change_nothing(random):
     assert all(abs(after[state] - value) <= 1e-9 for state, value in before.items())
 
 
+@pytest.mark.slow
 @thousand
 @given(randoms)
 def test_adversary_alias_floods_raise_credibility_and_nothing_else(random):
@@ -398,6 +400,7 @@ def test_adversary_alias_floods_raise_credibility_and_nothing_else(random):
         assert value - 1e-9 <= believed[state] <= certain[state] + 1e-9
 
 
+@pytest.mark.slow
 @thousand
 @given(randoms, st.integers(2, 12))
 def test_adversary_an_incident_split_into_many_gains_at_most_the_root_of_their_number(random, parts):
@@ -408,6 +411,7 @@ def test_adversary_an_incident_split_into_many_gains_at_most_the_root_of_their_n
     assert one - 1e-9 <= many <= parts**0.5 * one + 1e-9
 
 
+@pytest.mark.slow
 @thousand
 @given(randoms)
 def test_adversary_a_split_incident_never_lowers_the_score_of_a_case(random):
@@ -420,6 +424,7 @@ def test_adversary_a_split_incident_never_lowers_the_score_of_a_case(random):
     assert all(after[state] >= value - 1e-9 for state, value in before.items())
 
 
+@pytest.mark.slow
 @thousand
 @given(randoms)
 def test_adversary_bridges_of_every_weight_never_lower_the_score(random):

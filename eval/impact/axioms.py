@@ -39,6 +39,8 @@ def measure_axioms() -> Iterator[Finding]:
         "--hypothesis-show-statistics",
         "-k",
         "test_a or test_adversary",
+        "-m",
+        "slow or not slow",
     ]
     command += [str(tests / name) for name in FILES if (tests / name).exists()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tests.parent)  # noqa: S603
