@@ -10,9 +10,7 @@ Parts run one by one, each prints a table with what was asked beside what was me
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from greyzone.eval.coordination.odd import format_odd, measure_odd
@@ -20,47 +18,31 @@ from greyzone.eval.coordination.planted import SHARES, format_null, format_plant
 from greyzone.eval.coordination.plants import KINDS
 from greyzone.eval.coordination.real import contests, format_contests, format_hoaxes, hoaxes
 from greyzone.eval.coordination.scale import SIZES, format_scale, measure_scale
-from greyzone.eval.encoders import data_folder, run_command
-
-Output = tuple[str, list[dict[str, object]]]
-"""The tables of a part, and its rows for JSON lines."""
+from greyzone.eval.encoders import data_folder
+from greyzone.eval.parts import Output, Parts, add_options, run_parts, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 for arguments that cannot be used."""
     parser = argparse.ArgumentParser(prog="greyzone eval coordination", description="Measure groups of accounts against known truth.")
-    parser.add_argument("--part", action="append", choices=tuple(PARTS), help="what to measure; may be given several times (all)")
+    add_options(parser, PARTS)
     parser.add_argument("--runs", type=int, default=200, help="invented corpora of part null, and of each share of part planted (200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first invented corpus (0)")
     parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES), help="planted accounts of all, part planted (.01 .05 .2)")
     parser.add_argument("--kinds", nargs="+", choices=tuple(KINDS), default=list(KINDS), help="what is planted, in turns (all)")
     parser.add_argument("--data", help="folder of the data sets; GREYZONE_DATA if not given")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="tweets of part scale (100000 400000 1500000)")
-    parser.add_argument("--json", action="store_true", help="JSON lines instead of tables")
     given = parser.parse_args(argv)
-
-    def command() -> int:
-        for part in given.part or PARTS:
-            table, rows = PARTS[part](given)
-            lines = [json.dumps({"part": part, **row}, ensure_ascii=False, default=str) for row in rows]
-            sys.stdout.write("\n".join(lines) + "\n" if given.json else f"## {part}\n\n{table}\n\n")
-            sys.stdout.flush()
-        return 0
-
-    return run_command(command)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    return run_parts(PARTS, given)
 
 
 def _null(given: argparse.Namespace) -> Output:
-    runs = list(measure_null(given.runs, given.seed, _say))
+    runs = list(measure_null(given.runs, given.seed, say))
     return format_null(runs), [asdict(run) for run in runs]
 
 
 def _planted(given: argparse.Namespace) -> Output:
-    runs = list(measure_planted(given.runs, given.seed, _say, shares=given.shares, kinds=given.kinds))
+    runs = list(measure_planted(given.runs, given.seed, say, shares=given.shares, kinds=given.kinds))
     return format_planted(runs), [asdict(run) for run in runs]
 
 
@@ -75,16 +57,16 @@ def _hoaxes(given: argparse.Namespace) -> Output:
 
 
 def _scale(given: argparse.Namespace) -> Output:
-    found = list(measure_scale(data_folder(given.data), _say, sizes=given.sizes))
+    found = list(measure_scale(data_folder(given.data), say, sizes=given.sizes))
     return format_scale(found), [asdict(one) for one in found]
 
 
 def _odd(_: argparse.Namespace) -> Output:
-    found = list(measure_odd(_say))
+    found = list(measure_odd(say))
     return format_odd(found), [asdict(one) for one in found]
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Output]] = {
+PARTS: Parts = {
     "null": _null,
     "planted": _planted,
     "ira-congress": _contests,

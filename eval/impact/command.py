@@ -9,12 +9,11 @@ Parts run one by one, each prints a table with what was asked beside what was me
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
-from greyzone.eval.encoders import data_folder, run_command
+from greyzone.eval.encoders import data_folder
 from greyzone.eval.impact.agreement import measure_agreement
 from greyzone.eval.impact.axioms import measure_axioms
 from greyzone.eval.impact.coverage import CASES, measure_coverage
@@ -23,27 +22,23 @@ from greyzone.eval.impact.face import measure_face
 from greyzone.eval.impact.findings import Finding, format_findings
 from greyzone.eval.impact.robustness import measure_robustness
 from greyzone.eval.impact.speed import measure_speed
+from greyzone.eval.parts import Output, add_options, run_parts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 for arguments that cannot be used."""
     parser = argparse.ArgumentParser(prog="greyzone eval impact", description="Measure the impact score against what can be known of it.")
-    parser.add_argument("--part", action="append", choices=tuple(PARTS), help="what to measure; may be given several times (all)")
+    add_options(parser, PARTS)
     parser.add_argument("--data", help="folder of the data sets (parts face, dcid, ensemble); GREYZONE_DATA if not given")
     parser.add_argument("--cases", type=int, default=CASES, help=f"worlds of part coverage ({CASES})")
     parser.add_argument("--seed", type=int, default=0, help="seed of part coverage (0)")
-    parser.add_argument("--json", action="store_true", help="JSON lines instead of tables")
     given = parser.parse_args(argv)
+    return run_parts({name: partial(_told, part) for name, part in PARTS.items()}, given)
 
-    def command() -> int:
-        for part in given.part or PARTS:
-            found = list(PARTS[part](given))
-            lines = [json.dumps({"part": part, **asdict(one)}, ensure_ascii=False) for one in found]
-            sys.stdout.write("\n".join(lines) + "\n" if given.json else f"## {part}\n\n{format_findings(found)}\n\n")
-            sys.stdout.flush()
-        return 0
 
-    return run_command(command)
+def _told(part: Callable[[argparse.Namespace], Iterator[Finding]], given: argparse.Namespace) -> Output:
+    found = list(part(given))
+    return format_findings(found), [asdict(one) for one in found]
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Finding]]] = {

@@ -11,24 +11,18 @@ Parts run one by one, each prints a table with what was asked beside what was me
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from greyzone.eval.encoders import aligned, data_folder, run_command
+from greyzone.eval.encoders import aligned, data_folder
 from greyzone.eval.links.cases import format_cases, measure_cases
 from greyzone.eval.links.chance import format_type1, measure_pairs, measure_type1
 from greyzone.eval.links.real import format_real, measure_real
 from greyzone.eval.links.scale import ASKED_BYTES, ASKED_SECONDS, scale
 from greyzone.eval.links.synthetic import format_synthetic, measure_synthetic
 from greyzone.eval.links.worlds import SETTINGS
-
-Output = tuple[str, list[dict[str, object]]]
-"""The tables of a part, and its rows for JSON lines."""
+from greyzone.eval.parts import Output, Parts, add_options, run_parts, say
 
 WORK = Path("links-eval")
 
@@ -36,7 +30,7 @@ WORK = Path("links-eval")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 for arguments that cannot be used."""
     parser = argparse.ArgumentParser(prog="greyzone eval links", description="Measure links against known truth.")
-    parser.add_argument("--part", action="append", choices=tuple(PARTS), help="what to measure; may be given several times (all)")
+    add_options(parser, PARTS)
     parser.add_argument("--runs", type=int, default=2000, help="null series of part type1 (2000)")
     parser.add_argument("--worlds", type=int, default=25, help="invented worlds of each setting, part synthetic (25)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first series or world (0)")
@@ -47,31 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--whole", action="store_true", help="part real on all tweets as one corpus: minutes to cluster, and memory")
     parser.add_argument("--documents", type=int, default=1_000_000, help="documents of part scale (1000000)")
     parser.add_argument("--incidents", type=int, default=10_000, help="incidents of part scale (10000)")
-    parser.add_argument("--json", action="store_true", help="JSON lines instead of tables")
     given = parser.parse_args(argv)
     given.links = {}
-
-    def command() -> int:
-        for part in given.part or PARTS:
-            table, rows = PARTS[part](given)
-            lines = [json.dumps({"part": part, **row}, ensure_ascii=False, default=_plain) for row in rows]
-            sys.stdout.write("\n".join(lines) + "\n" if given.json else f"## {part}\n\n{table}\n\n")
-            sys.stdout.flush()
-        return 0
-
-    return run_command(command)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
-def _plain(value: object) -> object:
-    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+    return run_parts(PARTS, given)
 
 
 def _type1(given: argparse.Namespace) -> Output:
-    runs = list(measure_type1(given.runs, given.seed, _say))
+    runs = list(measure_type1(given.runs, given.seed, say))
     pairs = list(measure_pairs(max(1, given.runs // 10), given.seed))
     return format_type1(runs, pairs), [*(asdict(run) for run in runs), *(asdict(one) for one in pairs)]
 
@@ -79,7 +55,7 @@ def _type1(given: argparse.Namespace) -> Output:
 def _synthetic(given: argparse.Namespace) -> Output:
     tables, rows = [], []
     for setting in SETTINGS:
-        runs = list(measure_synthetic(setting, given.worlds, given.seed, _say))
+        runs = list(measure_synthetic(setting, given.worlds, given.seed, say))
         tables.append(format_synthetic(runs))
         rows += [asdict(run) for run in runs]
     return "\n\n".join(tables), rows
@@ -87,12 +63,12 @@ def _synthetic(given: argparse.Namespace) -> Output:
 
 def _real(given: argparse.Namespace) -> Output:
     how = {"fresh": given.fresh, "case": given.case, "links": given.links}
-    found = list(measure_real(data_folder(given.data), given.work, _say, whole=given.whole, **how))
+    found = list(measure_real(data_folder(given.data), given.work, say, whole=given.whole, **how))
     return format_real(found), [row for corpus, stories in found for row in (asdict(corpus), *(asdict(one) for one in stories))]
 
 
 def _cases(given: argparse.Namespace) -> Output:
-    found = measure_cases(data_folder(given.data), given.work, _say, fresh=given.fresh, case=given.case, links=given.links)
+    found = measure_cases(data_folder(given.data), given.work, say, fresh=given.fresh, case=given.case, links=given.links)
     return format_cases(found), [asdict(one) for one in found]
 
 
@@ -109,7 +85,7 @@ def _shown(value: object) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Output]] = {
+PARTS: Parts = {
     "type1": _type1,
     "synthetic": _synthetic,
     "real": _real,

@@ -25,7 +25,6 @@ FARTHEST = 400
 WORDS = 24
 """Words of a report, the rarest ones, that open blocks."""
 
-_LEAST = 1.5
 _QUARTER, _MONTH = 91.3, 30.4
 _MOST_PERIODS = 6
 
