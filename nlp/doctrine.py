@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +66,7 @@ class Number(BaseModel):
         return self
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Doctrine:
     """A resolved doctrine; make one with `load_doctrine`."""
 
@@ -124,7 +125,7 @@ class Doctrine:
             leaves[name] = self.number(name).model_copy(update={"value": float(value)})
         return Doctrine(self.id, self.version, self.title, leaves, self.words)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Hex digest over every resolved number and word."""
         content = {"numbers": {name: leaf.model_dump(mode="json") for name, leaf in self.leaves.items()}, "words": dict(self.words)}

@@ -186,6 +186,18 @@ def test_the_fast_curve_is_the_plain_formula():
         np.testing.assert_allclose(dose_curve(world, theta, moments), plain, rtol=1e-10, atol=1e-14)
 
 
+def test_many_moments_at_once_are_each_moment_by_itself(monkeypatch):
+    incidents, narratives, links = busy()
+    whole = run(incidents, narratives, links, days=60).impact
+    monkeypatch.setattr("greyzone.impact.vector.BLOCK_CELLS", 1)
+    alone = run(incidents, narratives, links, days=60).impact
+    assert whole.num_rows > 9 and whole["peak_item"].null_count == 0
+    for name in ("peak_item", "peak_words"):
+        assert whole[name].equals(alone[name])
+    for name in ("dose", "peak", "excess", "breadth", "hybridity"):
+        np.testing.assert_allclose(whole[name].to_numpy(), alone[name].to_numpy(), rtol=1e-12, atol=1e-15)
+
+
 def test_golden_score_of_three_incidents():
     """Level 5 in an ordinary sector, just begun: dose 1, score 63.2. Three of them 10 days apart are three waves; all fade by 180 d."""
     rows = [incident(f"inc-{k}", 10.0 * k, 5.0) for k in range(3)]

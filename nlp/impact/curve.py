@@ -57,9 +57,9 @@ class Clock:
         return at_work(self.begin, self.end, self.half_life, moment)
 
 
-def at_work(begin: Reals, end: Reals, half_life: Batch, moment: float) -> Reals:
-    """Return K of events at `moment`; `half_life` is a number or (B,)."""
-    return (begin <= moment) * decay(moment - end, column(half_life))
+def at_work(begin: Reals, end: Reals, half_life: Batch, moment: Batch) -> Reals:
+    """Return K of events at `moment`; it and `half_life` are a number or (B,)."""
+    return (begin <= column(moment)) * decay(column(moment) - end, column(half_life))
 
 
 def column(value: Batch) -> Reals:

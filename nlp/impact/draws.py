@@ -220,12 +220,21 @@ def drawn_world(items: Items, doctrine: Doctrine, *, chunk: int, draws: int, see
     )
 
 
-def dose_at(world: World, theta: Theta, moment: float) -> DoseParts:
-    """Return the dose of every world at `moment` (seconds); what has not begun by then counts nothing."""
+def own_doses(world: World, theta: Theta, moment: Batch) -> tuple[Reals, Reals]:
+    """Return (B, n) and (B, m) doses of incidents and narratives each by itself at `moment`, before waves and links."""
     a = world.incident_doses(theta.base) * at_work(world.onset, world.end, theta.half_life_cyber, moment)
     b = world.narrative_doses(theta.base, theta.v) * at_work(
         world.narrative_onset, world.narrative_end, theta.half_life_information, moment
     )
+    return a, b
+
+
+def dose_at(world: World, theta: Theta, moment: Batch) -> DoseParts:
+    """Return the dose of every world at `moment` (seconds); what has not begun by then counts nothing.
+
+    `moment` is a number, or (B,) for one moment a row, of one world or of as many.
+    """
+    a, b = own_doses(world, theta, moment)
     coupling = Coupling(world.items.link_incident, world.items.link_narrative, world.coupling)
     return dose(a, world.waves(), b, coupling, q=theta.q, gamma=theta.gamma)
 

@@ -58,8 +58,20 @@ class Exposure:
     narratives_without_state: int
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Rows of the three tables by what they count for, before any number of a doctrine is applied."""
+
+    incidents: Mapping[str, Sequence[Row]]
+    narratives: Mapping[str, Sequence[Row]]
+    links: Mapping[str, Sequence[Row]]
+    incidents_without_state: int
+    incidents_without_date: int
+    narratives_without_state: int
+
+
 def read_exposure(incidents: pa.Table, narratives: pa.Table, links: pa.Table, *, doctrine: Doctrine) -> Exposure:
-    """Sort incidents, narratives and links by the state they count for.
+    """Sort incidents, narratives and links by the state they count for, and weigh them.
 
     Parameters
     ----------
@@ -73,6 +85,11 @@ def read_exposure(incidents: pa.Table, narratives: pa.Table, links: pa.Table, *,
     InputError
         If a level, probability or breakout distribution is outside its range.
     """
+    return weigh(count_rows(incidents, narratives, links), doctrine)
+
+
+def count_rows(incidents: pa.Table, narratives: pa.Table, links: pa.Table) -> Counted:
+    """Sort the rows of the tables by the state (links: by the incident) that they count for."""
     cyber = _distinct(check(incidents, INCIDENTS, "incidents"), "incident_id")
     told = _distinct(check(narratives, NARRATIVES, "narratives"), "narrative_id")
     pairs = _distinct(check(links, LINKS, "links"), "incident_id", "narrative_id")
@@ -93,11 +110,16 @@ def read_exposure(incidents: pa.Table, narratives: pa.Table, links: pa.Table, *,
     links_of: dict[str, list[Row]] = {}
     for row in pairs:
         links_of.setdefault(row["incident_id"], []).append(row)
+    return Counted(by_state, narratives_of, links_of, len(cyber) - len(placed), len(placed) - len(dated), homeless)
+
+
+def weigh(counted: Counted, doctrine: Doctrine) -> Exposure:
+    """Turn the rows into arrays by the numbers of `doctrine`; raises as `read_exposure`."""
     states = tuple(
-        _state(state, by_state.get(state, []), narratives_of.get(state, []), links_of, doctrine)
-        for state in sorted(by_state.keys() | narratives_of.keys())
+        _state(state, counted.incidents.get(state, ()), counted.narratives.get(state, ()), counted.links, doctrine)
+        for state in sorted(counted.incidents.keys() | counted.narratives.keys())
     )
-    return Exposure(states, len(cyber) - len(placed), len(placed) - len(dated), homeless)
+    return Exposure(states, counted.incidents_without_state, counted.incidents_without_date, counted.narratives_without_state)
 
 
 def seconds(moment: datetime) -> float:

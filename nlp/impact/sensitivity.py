@@ -23,7 +23,7 @@ import pyarrow as pa
 from greyzone.doctrine import Doctrine
 from greyzone.impact.dose import Reals, score_of
 from greyzone.impact.draws import Items, Theta, central_world, dose_at, drawn_world, theta_of
-from greyzone.impact.exposure import read_exposure
+from greyzone.impact.exposure import count_rows, weigh
 from greyzone.impact.vector import moment_of
 from greyzone.impact.views import last_days
 from greyzone.records import SENSITIVITY, table
@@ -64,9 +64,10 @@ def sensitivity(
     Table of the schema `SENSITIVITY`, in order of state, then of swing, the largest first.
     """
     days = last_days(impact)
+    counted = count_rows(incidents, narratives, links)
 
     def items_of(chosen: Doctrine) -> dict[str, Items]:
-        exposure = read_exposure(incidents, narratives, links, doctrine=chosen)
+        exposure = weigh(counted, chosen)
         return {state.state: state.items for state in exposure.states if state.state in days}
 
     found = items_of(doctrine)

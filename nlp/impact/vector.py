@@ -36,6 +36,7 @@ from greyzone.impact.draws import (
     drawn_world,
     ensemble_draws,
     ensemble_grid,
+    own_doses,
     part_of,
     theta_of,
 )
@@ -50,6 +51,8 @@ LEVEL_WORDS = ("baseline", "low", "medium", "high", "severe", "emergency")
 GRID_DAYS = 7
 """Dates of the table: every seventh day back from the last, and every day on which something begins."""
 RECENT_DAYS, BASELINE_DAYS = 30, 365
+BLOCK_CELLS = 1_000_000
+"""Moments times items and links that are computed at once; bounds memory."""
 P05, P50, P95 = 5.0, 50.0, 95.0
 BIAS_NOTE = "reporting favours states, sectors and languages that are watched and published about; do not rank states by it"
 Row = dict[str, object]
@@ -153,9 +156,11 @@ class _StateRun:
     def rows(self, spread: _Spread | None, tau: float, exposure: Exposure) -> list[Row]:
         d0, theta = self.doctrine["dose.d0"], theta_of(self.doctrine)
         tempo = _tempo(self.world, theta, self.moments)
+        enough = self.enough()
+        vectors = iter(_vectors(self.state, self.world, theta, self.moments[enough], d0)) if spread is not None else iter(())
         rows: list[Row] = []
         version, digest = f"{self.doctrine.id} {self.doctrine.version}", self.doctrine.hash
-        for column, (day, moment, enough) in enumerate(zip(self.dates, self.moments, self.enough(), strict=True)):
+        for column, (day, moment) in enumerate(zip(self.dates, self.moments, strict=True)):
             row: Row = {
                 "target_state": self.state.state,
                 "date": day,
@@ -164,11 +169,11 @@ class _StateRun:
                 "doctrine": version,
                 "doctrine_hash": digest,
             }
-            if enough and spread is not None:
+            if enough[column] and spread is not None:
                 low, middle, high = map(float, spread.data[:, column])
                 row |= {"score_p05": low, "score_p50": middle, "score_p95": high}
                 row |= {"doctrine_p05": float(spread.both[0, column]), "doctrine_p95": float(spread.both[2, column])}
-                row |= _vector(self.state, self.world, theta, moment, d0)
+                row |= next(vectors)
                 row |= {"tempo": tempo[0][column], "tempo_p": tempo[1][column]}
                 wide = high - low > self.doctrine["impact.wide"]
                 row["status"] = "not robust" if wide or tau < self.doctrine["impact.tau"] else "ok"
@@ -220,50 +225,58 @@ class _Spread:
     shares: tuple[Reals, Reals]
 
 
-def _vector(state: StateExposure, world: World, theta: Theta, moment: float, d0: float) -> Row:
-    parts = dose_at(world, theta, moment)
-    total = float(parts.total[0])
-    peak, item, level = _peak(state, world, theta, moment)
-    own = float(score_of(np.array(peak), d0))
-    return {
-        "dose": total,
-        "peak": own,
-        "peak_item": item,
-        "peak_words": level_word(level),
-        "excess": max(0.0, float(score_of(np.array(total), d0)) - own),
-        "breadth": _breadth(state, parts),
-        # where no narrative has begun nothing is known of synergy, which is not the same as none
-        "hybridity": (float(parts.synergy[0]) / total if total > 0 else 0.0) if (world.narrative_onset[0] <= moment).any() else None,
-    }
-
-
-def _peak(state: StateExposure, world: World, theta: Theta, moment: float) -> tuple[float, str, float]:
-    """Dose, id and level of the item that weighs most by itself."""
+def _vectors(state: StateExposure, world: World, theta: Theta, moments: Reals, d0: float) -> list[Row]:
+    """Dose, peak, excess, breadth and hybridity at the central inputs, at each moment."""
     items = state.items
-    alone = dose_at(world, _without_synergy(theta), moment)
-    doses = np.concatenate([alone.incidents[0], alone.narratives[0]])
-    ids = (*items.incident_ids, *items.narrative_ids)
+    width = 1 + len(items.incident_ids) + len(items.narrative_ids) + len(items.link_incident)
+    height = max(1, BLOCK_CELLS // width)
+    rows: list[Row] = []
+    for start in range(0, len(moments), height):
+        block = moments[start : start + height]
+        parts = dose_at(world, theta, block)
+        peaks = _peaks(state, world, theta, block)
+        told = (world.narrative_onset[0] <= block[:, None]).any(axis=1)
+        for place, (peak, item, level) in enumerate(peaks):
+            total, own = float(parts.total[place]), float(score_of(np.array(peak), d0))
+            row: Row = {"dose": total, "peak": own, "peak_item": item, "peak_words": level_word(level)}
+            row["excess"] = max(0.0, float(score_of(np.array(total), d0)) - own)
+            # where no narrative has begun nothing is known of synergy, which is not the same as none
+            row["hybridity"] = (float(parts.synergy[place]) / total if total > 0 else 0.0) if told[place] else None
+            rows.append(row)
+        for row, breadth in zip(rows[start:], _breadths(state, parts), strict=True):
+            row["breadth"] = breadth
+    return rows
+
+
+def _peaks(state: StateExposure, world: World, theta: Theta, moments: Reals) -> list[tuple[float, str, float]]:
+    """Dose, id and level of the item that weighs most by itself, at each moment; of equals the first id."""
+    items = state.items
+    ids = np.array((*items.incident_ids, *items.narrative_ids))
+    order = np.argsort(ids)
     levels = np.concatenate([world.level[0].mean(axis=1), items.breakout @ world.category_levels])
-    best = min(range(len(ids)), key=lambda column: (-doses[column], ids[column]))
-    return float(doses[best]), ids[best], float(min(levels[best], LEVEL_MAX))
+    doses = np.concatenate(own_doses(world, theta, moments), axis=1)[:, order]
+    found = doses.argmax(axis=1)
+    best = order[found]
+    values = doses[np.arange(len(doses)), found]
+    return [(float(dose), str(ids[column]), float(min(levels[column], LEVEL_MAX))) for dose, column in zip(values, best, strict=True)]
 
 
-def _without_synergy(theta: Theta) -> Theta:
-    """With q = 1 an incident's contribution is its own dose, whatever wave it is in."""
-    return Theta(theta.base, theta.half_life_cyber, theta.half_life_information, q=1.0, gamma=0.0, v=theta.v)
-
-
-def _breadth(state: StateExposure, parts: DoseParts) -> float:
+def _breadths(state: StateExposure, parts: DoseParts) -> list[float]:
     """Effective number of sectors: exp of the entropy of contributions over sectors; narratives are the information sphere."""
-    sums: dict[str, float] = {"information sphere": float(parts.narratives.sum())}
-    for sectors, contribution in zip(state.items.sectors, parts.incidents[0], strict=True):
-        for sector in sectors:
-            sums[sector] = sums.get(sector, 0.0) + float(contribution) / len(sectors)
-    doses = np.array([value for _, value in sorted(sums.items()) if value > 0])
-    if not len(doses):
-        return 0.0
-    portions = doses / doses.sum()
-    return float(np.exp(-(portions * np.log(portions)).sum()))
+    sectors = state.items.sectors
+    names = sorted({sector for found in sectors for sector in found})
+    incident = np.repeat(np.arange(len(sectors)), [len(found) for found in sectors])
+    sector = np.searchsorted(names, [name for found in sectors for name in found])
+    count = np.array([len(found) for found in sectors])
+    rows = len(parts.total)
+    cells = (np.arange(rows)[:, None] * len(names) + sector).ravel()
+    spread = (parts.incidents / count)[:, incident].ravel()
+    summed = np.bincount(cells, weights=spread, minlength=rows * len(names)).reshape(rows, len(names))
+    doses = np.concatenate([summed, parts.narratives.sum(axis=1)[:, None]], axis=1)
+    whole = doses.sum(axis=1)
+    portions = doses / np.where(whole > 0, whole, 1.0)[:, None]
+    terms = portions * np.log(np.where(portions > 0, portions, 1.0))
+    return [float(breadth) for breadth in np.where(whole > 0, np.exp(-terms.sum(axis=1)), 0.0)]
 
 
 def _tempo(world: World, theta: Theta, moments: Reals) -> tuple[list[float | None], list[float | None]]:
