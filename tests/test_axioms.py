@@ -1,4 +1,6 @@
-"""The axioms of the impact score (A1 to A13 and A15) as properties, and adversaries, 1,000 random cases each.
+"""The axioms of the impact score (A1 to A13 and A15) as properties, and adversaries: 200 random cases each, or what the profile asks for.
+
+``greyzone eval impact --part axioms`` tries 1,000 (``--hypothesis-profile thousand``).
 
 A14 (no text matches the refusal list) is in test_guardrails.py and test_campaigns.py.
 
@@ -26,7 +28,7 @@ from greyzone.records import INCIDENTS, LINK_TYPES, LINKS, NARRATIVES, table
 DOCTRINE = load_doctrine()
 THETA = theta_of(DOCTRINE)
 START = datetime(2024, 1, 1, tzinfo=UTC)
-thousand = settings(max_examples=1000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+cases = settings(max_examples=max(200, settings().max_examples), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 unit = st.floats(0, 1, allow_subnormal=False)
 amount = st.floats(0, 3, allow_subnormal=False)
 exponent = st.sampled_from([1.0, 1.5, 2.0, 8.0, 1000.0])
@@ -103,7 +105,7 @@ def link_row(incident, narrative, p, kind="exploits"):
 
 
 def case_of(random, least=0):
-    """Up to four incidents, three narratives, and links between them; drawn by hand because a thousand tables must take seconds."""
+    """Up to four incidents, three narratives, and links between them; drawn by hand because a thousand of them must take seconds."""
     incidents = [incident_row(random, f"inc-{k}") for k in range(random.randint(least, 4))]
     narratives = [narrative_row(random, f"nar-{k}") for k in range(random.randint(least, 3))]
     links = [
@@ -129,7 +131,7 @@ def doses(case, day=400):
     return {state.state: float(dose_at(central_world(state.items, DOCTRINE), THETA, moment).total[0]) for state in exposure_of(case).states}
 
 
-@thousand
+@cases
 @given(closed_forms())
 def test_a01_score_is_between_0_and_100_and_nothing_scores_nothing(form):
     found = float(score_of(np.array(total(form)), 1.0))
@@ -138,7 +140,7 @@ def test_a01_score_is_between_0_and_100_and_nothing_scores_nothing(form):
     assert total((np.zeros(0), np.zeros(0, np.int64), np.zeros(0), nothing, form[4], form[5])) == 0
 
 
-@thousand
+@cases
 @given(randoms)
 def test_a02_an_added_incident_narrative_or_link_never_lowers_a_score(random):
     """The bridging adversary: the incident added is of the class, and at a time between, the onsets of two others."""
@@ -167,7 +169,7 @@ def test_a02_an_added_incident_narrative_or_link_never_lowers_a_score(random):
         assert after[state] >= value - 1e-9
 
 
-@thousand
+@cases
 @given(closed_forms(), st.data())
 def test_a03_raising_any_input_never_lowers_the_score(form, data):
     a, waves, b, coupling, q, gamma = form
@@ -179,7 +181,7 @@ def test_a03_raising_any_input_never_lowers_the_score(form, data):
     assert total(raised) >= total(form) - 1e-9
 
 
-@thousand
+@cases
 @given(randoms)
 def test_a03_severity_credibility_and_link_probability_in_the_tables(random):
     incidents, narratives, links = case = case_of(random, least=1)
@@ -202,7 +204,7 @@ def test_a03_severity_credibility_and_link_probability_in_the_tables(random):
         assert after[state] >= value - 1e-9
 
 
-@thousand
+@cases
 @given(randoms)
 def test_a04_copies_order_and_names_do_not_matter(random):
     incidents, narratives, links = case = case_of(random, least=1)
@@ -219,7 +221,7 @@ def test_a04_copies_order_and_names_do_not_matter(random):
         assert abs(after[state] - value) <= 1e-9
 
 
-@thousand
+@cases
 @given(randoms)
 def test_a05_data_of_other_states_do_not_matter(random):
     incidents, narratives, links = case = case_of(random, least=1)
@@ -230,7 +232,7 @@ def test_a05_data_of_other_states_do_not_matter(random):
     assert doses((changed + others, [*narratives, story], [*links, link_row("oth-0", "nar-oth", 0.9)])).get("EE") == before
 
 
-@thousand
+@cases
 @given(randoms, st.integers(366, 900), st.integers(0, 900))
 def test_a06_without_a_new_event_the_score_never_rises(random, day, later):
     """Everything has begun by day 366: 300 days of onsets and the 60 a narrative lasts at most."""
@@ -240,7 +242,7 @@ def test_a06_without_a_new_event_the_score_never_rises(random, day, later):
         assert after[state] <= value + 1e-12
 
 
-@thousand
+@cases
 @given(closed_forms())
 def test_a07_both_together_are_at_least_the_sum_of_each_alone(form):
     a, waves, b, coupling, q, gamma = form
@@ -252,7 +254,7 @@ def test_a07_both_together_are_at_least_the_sum_of_each_alone(form):
     assert parts.total[0] >= cyber + information - 1e-9
 
 
-@thousand
+@cases
 @given(closed_forms())
 def test_a08_between_the_largest_item_and_the_sum_with_synergy(form):
     a, waves, b, coupling, q, gamma = form
@@ -261,7 +263,7 @@ def test_a08_between_the_largest_item_and_the_sum_with_synergy(form):
     assert largest - 1e-9 <= parts.total[0] <= a.sum() + b.sum() + parts.synergy[0] + 1e-9
 
 
-@thousand
+@cases
 @given(closed_forms(), st.floats(0.05, 10))
 def test_a09_shares_are_never_negative_and_sum_to_the_score(form, d0):
     a, waves, b, coupling, q, gamma = form
@@ -272,7 +274,7 @@ def test_a09_shares_are_never_negative_and_sum_to_the_score(form, d0):
     assert abs(incidents.sum() + narratives.sum() - float(score_of(parts.total, d0)[0])) <= 1e-8
 
 
-@thousand
+@cases
 @given(closed_forms())
 def test_a10_without_links_or_weight_of_narratives_only_cyber_is_left(form):
     a, waves, b, coupling, q, gamma = form
@@ -282,7 +284,7 @@ def test_a10_without_links_or_weight_of_narratives_only_cyber_is_left(form):
     assert weightless.total[0] == weightless.cyber[0] == unlinked.cyber[0]
 
 
-@thousand
+@cases
 @given(closed_forms(), st.floats(0.01, 100))
 def test_a11_the_dose_is_homogeneous_of_degree_one(form, factor):
     a, waves, b, coupling, q, gamma = form
@@ -290,7 +292,7 @@ def test_a11_the_dose_is_homogeneous_of_degree_one(form, factor):
     assert abs(scaled - factor * total(form)) <= 1e-9 * (1 + scaled)
 
 
-@thousand
+@cases
 @given(st.lists(st.floats(1.5, 3.5), min_size=1, max_size=3), st.floats(0.05, 0.6), st.floats(1.1, 2.4))
 def test_a12_wider_levels_never_narrow_the_interval_of_the_dose(modes, half, factor):
     """Levels that are certain to be real, at a known time, with intervals widened around the same middles."""
@@ -318,7 +320,7 @@ def test_a12_wider_levels_never_narrow_the_interval_of_the_dose(modes, half, fac
     assert width(half * factor) >= width(half) - 1e-9
 
 
-@thousand
+@cases
 @given(st.lists(st.floats(0.3, 0.7), min_size=1, max_size=3), st.floats(0.02, 0.12), st.floats(1.1, 2.4))
 def test_a12_wider_links_never_narrow_the_interval_of_the_dose(middles, half, factor):
     """Certain incidents of one wave and one certain narrative, the links' intervals widened around the same middles."""
@@ -342,7 +344,7 @@ def test_a12_wider_links_never_narrow_the_interval_of_the_dose(middles, half, fa
     assert width(half * factor) >= width(half) - 1e-9
 
 
-@thousand
+@cases
 @given(randoms, st.permutations(["Group 1", "Group 2", "unknown"]))
 def test_a13_actor_labels_do_not_matter(random, names):
     incidents, narratives, links = case = case_of(random, least=1)
@@ -353,7 +355,7 @@ def test_a13_actor_labels_do_not_matter(random, names):
     assert doses((relabelled, narratives, links)) == before
 
 
-@thousand
+@cases
 @given(randoms, st.integers(0, 2**32))
 def test_a15_the_same_inputs_seed_and_doctrine_give_the_same_bytes(random, seed):
     case = case_of(random)
@@ -366,7 +368,7 @@ def test_a15_the_same_inputs_seed_and_doctrine_give_the_same_bytes(random, seed)
 
 
 @pytest.mark.slow
-@thousand
+@cases
 @given(randoms)
 def test_adversary_duplicate_floods_change_nothing(random):
     """Any number of copies of rows of the same id, linked or not, in any order."""
@@ -381,7 +383,7 @@ def test_adversary_duplicate_floods_change_nothing(random):
 
 
 @pytest.mark.slow
-@thousand
+@cases
 @given(randoms)
 def test_adversary_alias_floods_raise_credibility_and_nothing_else(random):
     """What canonicalising makes of one event under many names: one row with more names, reports and sources, and P(real) up to .99."""
@@ -402,7 +404,7 @@ def test_adversary_alias_floods_raise_credibility_and_nothing_else(random):
 
 
 @pytest.mark.slow
-@thousand
+@cases
 @given(randoms, st.integers(2, 12))
 def test_adversary_an_incident_split_into_many_gains_at_most_the_root_of_their_number(random, parts):
     """Copies under new ids, of the same class, state and moment: what canonicalising did not see through. q = 2, so sqrt(k) and not k."""
@@ -413,7 +415,7 @@ def test_adversary_an_incident_split_into_many_gains_at_most_the_root_of_their_n
 
 
 @pytest.mark.slow
-@thousand
+@cases
 @given(randoms)
 def test_adversary_a_split_incident_never_lowers_the_score_of_a_case(random):
     incidents, narratives, links = case = case_of(random, least=1)
@@ -426,7 +428,7 @@ def test_adversary_a_split_incident_never_lowers_the_score_of_a_case(random):
 
 
 @pytest.mark.slow
-@thousand
+@cases
 @given(randoms)
 def test_adversary_bridges_of_every_weight_never_lower_the_score(random):
     """Chains of weak incidents between two others of one class: single linkage would join their waves, floor(onset / 72 h) does not."""

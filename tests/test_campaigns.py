@@ -323,7 +323,7 @@ hostile = st.lists(
 ).map(" ".join) | st.text(max_size=30)
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=max(200, settings().max_examples), deadline=None, derandomize=True, database=None)
 @given(hostile)
 def test_a14_a_quotation_cannot_be_broken_out_of(text):
     found = quoted(text)

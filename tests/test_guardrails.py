@@ -1,4 +1,4 @@
-"""Guard rails: over a thousand generated profiles, no sentence refuses its refusal list, stands without a source, or shows a bare number.
+"""Guard rails: over hundreds of generated profiles, no sentence refuses its refusal list, stands without a source, or shows a bare number.
 
 A universe is drawn from a seed; names, labels, notes and the like are drawn by Hypothesis, with the refused phrases among them. Each is
 profiled whole, in every scale of likelihood, with and without scores, calibration, groups, attributions.
@@ -40,6 +40,8 @@ from greyzone.words import SCALES, marking, refused, refused_among
 DOCTRINE = load_doctrine()
 START = datetime(2024, 5, 1, tzinfo=UTC)
 CLASSES = ("disruption", "data theft", "doxing", "hijacking", "ransomware", "defacement", "espionage", "influence", "unknown", None)
+CASES = max(200, settings().max_examples)
+"""Universes that are profiled; 1,000 where the axioms are measured (``--hypothesis-profile thousand``)."""
 PROFILES = 0
 """Profiles that were checked; the last test counts them."""
 
@@ -257,7 +259,7 @@ WORDS = sorted({word for scale in SCALES.values() for _, word in scale.bands}, k
 KNOWN = re.compile(r"(rep|doc|inc|nar|grp)-\d+")
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=CASES, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 10**9), st.lists(hostile, min_size=3, max_size=6), st.sampled_from(sorted(SCALES)))
 def test_a14_every_sentence_is_sourced_and_free_of_refusals_and_bare_numbers(seed, texts, scale):
     global PROFILES
@@ -287,10 +289,10 @@ def test_a14_every_sentence_is_sourced_and_free_of_refusals_and_bare_numbers(see
         assert all(0 < member["probability"] <= 1 for member in profile["members"])
 
 
-def test_a14_was_tried_on_a_thousand_profiles_at_least():
+def test_a14_was_tried_on_as_many_profiles_as_cases_at_least():
     if PROFILES == 0:
         pytest.skip("the property was not run")
-    assert PROFILES >= 1000
+    assert PROFILES >= CASES
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)

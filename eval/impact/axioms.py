@@ -37,6 +37,8 @@ def measure_axioms() -> Iterator[Finding]:
         "-p",
         "no:cacheprovider",
         "--hypothesis-show-statistics",
+        "--hypothesis-profile",
+        "thousand",
         "-k",
         "test_a or test_adversary",
         "-m",
