@@ -44,4 +44,4 @@ def test_the_page_for_notebooks_runs(scenario_case, tmp_path, monkeypatch, capsy
     assert names["found"].max() > 5
     assert names["unexplained"].to_pylist().count(True) == told.count("none fits")
     assert names["again"].impact.num_rows > 5
-    assert names["case"].settings()["doctrine"] == "worst-event"
+    assert names["case"].settings["doctrine"] == "worst-event"
