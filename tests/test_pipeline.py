@@ -126,41 +126,32 @@ def test_shuffled_rows_other_workers_and_hash_seeds_give_the_same_bytes(done, sc
     assert contents(tmp_path / "case", without=depends_on_rows) == contents(done.path, without=depends_on_rows)
 
 
-@pytest.mark.parametrize("stage", ["collect", "embed", "coordinate", "link"])
-def test_a_killed_run_resumes_to_the_same_bytes(done, scenario, tmp_path, stage):
-    case = tmp_path / "case"
-    script = (
-        "import os, signal, sys, greyzone; from greyzone.pipeline import Settings\n"
-        "def progress(name, done, total):\n"
-        f"    if name == {stage!r} and done == total == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"greyzone.run({str(scenario.documents)!r}, incidents={str(scenario.incidents)!r}, out={str(case)!r}, progress=progress,"
-        f" settings=Settings(incident_mapping={str(scenario.mapping)!r}, today={TODAY!r}))"
-    )
-    killed = subprocess.run([sys.executable, "-c", script], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (case / "report.html").exists()
-    greyzone.run(scenario.documents, incidents=scenario.incidents, out=case, settings=settings(scenario))
-    assert contents(case) == contents(done.path)
+KILLED_AT = ("collect", "embed", "members.parquet", "groups.parquet", "coordinate", "links.parquet", "link")
+"""Where a run is killed, in the order of the journey: once a stage is done, or between two files of one."""
 
 
-@pytest.mark.parametrize("table", ["members.parquet", "groups.parquet", "links.parquet"])
-def test_a_run_killed_between_two_files_of_a_stage_resumes(done, scenario, tmp_path, table):
+def test_a_run_killed_again_and_again_resumes_to_the_same_bytes(done, scenario, tmp_path):
+    """Every run goes on from where the one before it was killed, so that all of them together cost one."""
     case = tmp_path / "case"
-    script = (
-        "import os, signal, greyzone, greyzone.case as home; from greyzone.pipeline import Settings\n"
-        "write = home.replace_file\n"
-        "def dying(path, act):\n"
-        "    def half(beside):\n"
-        "        act(beside)\n"
-        f"        if path.name == {table!r}: os.truncate(beside, 10); os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    write(path, half)\n"
-        "home.replace_file = dying\n"
-        f"greyzone.run({str(scenario.documents)!r}, incidents={str(scenario.incidents)!r}, out={str(case)!r},"
-        f" settings=Settings(incident_mapping={str(scenario.mapping)!r}, today={TODAY!r}))"
-    )
-    killed = subprocess.run([sys.executable, "-c", script], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (case / table).exists()
+    for moment in KILLED_AT:
+        script = (
+            "import os, signal, greyzone, greyzone.case as home; from greyzone.pipeline import Settings\n"
+            "write = home.replace_file\n"
+            "def dying(path, act):\n"
+            "    def half(beside):\n"
+            "        act(beside)\n"
+            f"        if path.name == {moment!r}: os.truncate(beside, 10); os.kill(os.getpid(), signal.SIGKILL)\n"
+            "    write(path, half)\n"
+            "home.replace_file = dying\n"
+            "def progress(name, done, total):\n"
+            f"    if name == {moment!r} and done == total == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+            f"greyzone.run({str(scenario.documents)!r}, incidents={str(scenario.incidents)!r}, out={str(case)!r}, progress=progress,"
+            f" settings=Settings(incident_mapping={str(scenario.mapping)!r}, today={TODAY!r}))"
+        )
+        killed = subprocess.run([sys.executable, "-c", script], check=False)
+        assert killed.returncode == -signal.SIGKILL, moment
+        assert not (case / moment).exists()
+        assert not (case / "report.html").exists()
     greyzone.run(scenario.documents, incidents=scenario.incidents, out=case, settings=settings(scenario))
     assert contents(case) == contents(done.path)
 
