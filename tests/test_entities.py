@@ -218,6 +218,28 @@ def test_a_word_of_the_language_needs_support(text: str, support: str | None):
     assert matches.unsupported == ({} if support else {ORDINARY: 1})
 
 
+def test_a_word_mostly_used_as_one_counts_where_its_spelling_and_its_company_say_so_and_never_from_a_name_of_an_incident():
+    word = ORDINARY.capitalize()
+    texts = [f"#{word} zorbware", f"they say {word} used zorbware", *[f"a {ORDINARY} of joy"] * 6]
+    gazetteer = build_gazetteer(incidents(*field_of_incidents()), [Name("organisation", word)])
+    matches = find_matches(texts, gazetteer)
+    assert matches.ambiguities[ORDINARY] >= 0.5
+    assert [(item.row, item.support) for item in matches] == [(1, "capital and company")]
+    assert matches.unsupported == {ORDINARY: 7}
+    # Known from the name of an incident alone it is a word like any other.
+    gazetteer = build_gazetteer(incidents(*field_of_incidents(), {"name": f"{word} breach", "description": ""}))
+    assert f"name:{word}" in names(gazetteer)
+    assert not list(find_matches(texts, gazetteer))
+    assert [item.row for item in find_matches(texts[:2], gazetteer)] == [0, 1]
+
+
+def test_where_no_word_of_the_field_is_known_an_attackers_plain_name_needs_another_name_beside():
+    gazetteer = build_gazetteer(incidents(*field_of_incidents()), [Name("malware", "Korg"), Name("organisation", "Тостбанк")])
+    # In English it is mostly met away from the words of the field.
+    texts = ["две корги спят", "Тостбанк и корги", "they met zorbware", *["we saw the Korg there"] * 6]
+    assert found(texts, gazetteer) == [(1, "Korg"), (1, "Тостбанк")]
+
+
 def test_headlines_and_acronyms_say_little_by_capitals():
     gazetteer = build_gazetteer(incidents(), [Name("actor", ORDINARY.capitalize()), Name("organisation", "WHQ")])
     word = ORDINARY.capitalize()

@@ -10,14 +10,15 @@ acronym of capitals (WHO, DNC) counts as capitalised only in capitals.
 
 A name below `clear` counts wherever it stands. Any other needs support: to be written as a name where case tells, or company.
 Company is another entity that is clear, or a word of the field (measured when the gazetteer is built), within `near` words. From `common`
-on it needs both, as does a word of the language that is only known from the name of an incident. In lower case
-a word of the language is no name, whatever stands by it. Artefacts, states and sectors are never ambiguous.
+on it needs both, and a word that is only known from the name of an incident is none from there on; below, such a word of the language needs
+company. In lower case a word of the language is no name, whatever stands by it. Artefacts, states and sectors are never ambiguous.
 
 Borrowed acronyms: those who attack and what they use live in the field's talk. An acronym of theirs that the corpus uses often (at least
 `acronym_uses` times), mostly away from words of the field, and near them no oftener than any word is (odds below `acronym_lift` times
 those of all words), is somebody else's here (GOP is a party before it is an alias of hackers): none of its uses counts. Other names of
 theirs of one plain word (Superman, Trident, Mask) count only near a word of the field, unless most of their uses here are: the share
-(inside + k pool) / (uses + k) is at least one half, pool that of all such names together.
+(inside + k pool) / (uses + k) is at least one half, pool that of all such names together. In scripts in which no word of the field is
+known, another clear entity must stand by.
 
 The numbers stand in the doctrine under `link.names`. Uses are weighed by the copies of their text, so that looking a text up once changes
 nothing.
@@ -232,9 +233,11 @@ class _Judge:
         capital = uses[:, 6] == CAPITAL
         word = np.array([name in self._gazetteer.ordinary for name in self._names], dtype=bool)[uses[:, 3]]
         names = np.array([self._is_name_word(name) for name in self._names], dtype=bool)[uses[:, 3]]
-        needs = np.where((of_use >= rules.common) | (names & word), company & ~lower, np.where(lower & word, False, capital | company))
+        common = of_use >= rules.common
+        alone = np.where(names & word, company & ~lower, np.where(lower & word, False, capital | company))
+        needs = np.where(common, capital & company & ~names, alone)
         borrowed = self._borrowed(uses)
-        astray = self._plain(uses)[uses[:, 3]] & (uses[:, 7] == 0)
+        astray = self._plain(uses)[uses[:, 3]] & ((uses[:, 7] == 0) | ((uses[:, 7] < 0) & ~company))
         supported = (clear | needs) & ~borrowed[uses[:, 3]] & ~astray
         support = np.where(clear, 0, np.where(capital & company, 3, np.where(capital, 1, 2)))
         return self._matches(uses, supported, of_use, support, np.where(borrowed, 1.0, ambiguity), borrowed)
