@@ -15,7 +15,7 @@ from scipy import sparse
 
 from greyzone.bursts import burst_starts
 from greyzone.doctrine import load_doctrine
-from greyzone.errors import InputError
+from greyzone.errors import CaseError, InputError
 from greyzone.link import Linker, link
 from greyzone.link.bursts import Bursts, find_bursts
 from greyzone.link.circle import Circle, Courses, tabulate
@@ -26,7 +26,7 @@ from greyzone.link.kinds import prepared, speaks_of_leaks, type_scores
 from greyzone.link.lag import ANCHORS, Kernel, Onsets, kernel_of, timing
 from greyzone.link.meaning import Cosines, Null, semantic_evidence
 from greyzone.link.placebo import Placebo, draw_placebo, precision_at, q_values, shift_days
-from greyzone.link.population import _fit, change_points, hawkes_test, population_tests
+from greyzone.link.population import _fit, change_points, hawkes_test, population_tests, state_tests
 from greyzone.link.sectors import SECTORS, topics_of
 from greyzone.link.shown import rivals_of
 from greyzone.records import DOCUMENTS, INCIDENTS, LINK_TYPES, LINKS, LLRS, MEMBERS, NARRATIVES, check, table
@@ -232,12 +232,31 @@ def test_preparation_by_hand():
 
 
 def test_placebo_precision_and_q_by_hand():
-    # Two shifts gave 1 pair at 2.0 and 3 at 0.5: chance counts per shift .5 at 2, 2 at .5.
-    placebo = Placebo(2, 10, np.array([0.5, 0.5, 0.5, 2.0]))
-    assert precision_at(np.array([3.0, 2.0, 0.5]), placebo).tolist() == pytest.approx([1.0, 1 - 0.5 / 2, 1 - 2 / 3])
+    # Two shifts of three narratives: a mean of .5 narratives at 2.0 or above, of 1.5 at .5; medians of Poisson variables 0 and 1.
+    placebo = Placebo(10, np.array([0.5, 0.5, 0.5, 2.0]), np.array([[2.0, -np.inf, 0.5], [0.5, -np.inf, -np.inf]]))
+    log_odds = np.array([3.0, 2.0, 2.0, 0.5, 0.5])
+    # The second narrative meets an event against two states, the first a look-alike besides: 1 of 1, 2 of 2, 3 narratives of 4 pairs.
+    narrative, event = np.array([0, 1, 1, 0, 2]), np.array([0, 1, 1, 2, 3])
+    found = precision_at(log_odds, narrative, event, placebo, level=0.5)
+    assert found.tolist() == pytest.approx([1.0, 1.0, 1.0, (3 - 1) / 4, (3 - 1) / 4])
+    # 95 % points 2 and 4.
+    assert precision_at(log_odds, narrative, event, placebo, level=0.05).tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0, 0.0])
     # p = 1/11, 2/11, 5/11 of 6 candidates: 6/11, 6/11, 10/11.
     assert q_values(np.array([3.0, 2.0, 0.5]), placebo, 6).tolist() == pytest.approx([6 / 11, 6 / 11, 10 / 11])
-    assert np.isnan(precision_at(np.array([1.0]), Placebo(0, 0, np.zeros(0)))).all()
+    one = np.zeros(1, dtype=np.int64)
+    assert np.isnan(precision_at(np.array([1.0]), one, one, Placebo.none(1), level=0.05)).all()
+
+
+@pytest.mark.parametrize("level", [0.5, 0.05])
+def test_look_alikes_never_raise_the_placebo_precision(level):
+    rng = np.random.default_rng(3)
+    placebo = Placebo(500, np.zeros(0), np.where(rng.random((20, 40)) < 0.3, rng.normal(size=(20, 40)), -np.inf))
+    log_odds, narrative = rng.normal(1.0, 1.0, 30), np.arange(30)
+    alone = precision_at(log_odds, narrative, narrative, placebo, level=level)
+    # Each narrative is near a second event of the days of the one that it answers, somewhat less likely.
+    both = np.concatenate([log_odds, log_odds - 0.1])
+    doubled = precision_at(both, np.tile(narrative, 2), np.arange(60), placebo, level=level)
+    assert (doubled[:30] <= alone + 1e-12).all()
 
 
 def test_shifts_keep_clear_of_zero():
@@ -695,6 +714,26 @@ def test_changepoints_by_hand_and_in_noise():
     assert sum(len(change_points(rng.normal(size=60))) for _ in range(50)) <= 15
 
 
+def test_tests_of_states_are_a_table_with_the_reasons_of_those_refused():
+    days = np.arange(30) * 11.0 + 20
+    volume = np.random.default_rng(0).poisson(3.0, 365).astype(float)
+    found = population_tests(
+        onsets(*zip(days, days + 1, strict=True)), ["XA"] * 30, [(0, volume)], [["XA", "XB"]], doctrine=DOCTRINE, seed=0
+    )
+    rows = state_tests({"link": {"context": found}}).to_pylist()
+    assert [(row["state"], row["test"]) for row in rows] == [
+        (state, test) for state in ("XA", "XB") for test in ("event study", "bursts", "Hawkes process", "changepoints")
+    ]
+    for row, told in zip(rows[:3], (found[name][0] for name in ("population_tests", "burst_tests", "hawkes_tests")), strict=True):
+        assert (row["statistic"], row["p"], row["refused"]) == (told["statistic"], told["p"], told["refused"])
+    assert rows[2]["refused"] is None
+    assert "branching" in rows[2]["found"]
+    assert rows[4]["refused"].startswith("0 incidents with an onset known to the week")
+    assert rows[4]["found"] is None
+    with pytest.raises(CaseError, match="greyzone link CASE"):
+        state_tests({"link": {}})
+
+
 def test_population_tests_refuse_with_a_reason_and_tell_otherwise():
     days = np.arange(20, 320, 10, dtype=float)
     when = Onsets(days, days + 1, np.full(30, math.nan), np.full(30, math.nan))
@@ -769,7 +808,8 @@ def test_placebo_equals_pairs_turned_one_by_one():
     ratios = np.concatenate([turned(anchors, course, circle, int(day)).ravel() for day in days])
     assert drawn.shifts == len(days)
     assert drawn.pairs == (ratios > 1e-9).sum()
-    np.testing.assert_allclose(drawn.log_odds, np.sort(np.log(ratios[ratios >= 1.0])), atol=1e-9)
+    best = np.stack([turned(anchors, course, circle, int(day)).max(axis=1) for day in days])[:, : drawn.best.shape[1]]
+    np.testing.assert_allclose(np.exp(drawn.best), np.where(best >= 1.0, best, 0.0), atol=1e-9)
 
 
 def test_links_of_an_earlier_version_are_read_without_reasons():

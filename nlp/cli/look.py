@@ -14,7 +14,10 @@ from greyzone.cli.printing import note, print_table, say
 
 def show(
     case: CaseArgument,
-    table: Annotated[str | None, typer.Argument(help="Table to show; without it the tables are listed.")] = None,
+    table: Annotated[
+        str | None,
+        typer.Argument(help="Table to show, or 'tests' for those of states with why some were refused; without it tables are listed."),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Rows to show; 0 shows all.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
@@ -25,6 +28,7 @@ def show(
     import pyarrow as pa
 
     from greyzone.case import Case
+    from greyzone.link.population import state_tests
     from greyzone.records import TABLES
 
     opened = Case(case)
@@ -36,7 +40,7 @@ def show(
         ]
         found, total = pa.Table.from_pylist(rows), len(rows)
     else:
-        found = opened.table(table)
+        found = state_tests(opened.notes()) if table == "tests" else opened.table(table)
         total = found.num_rows
         found = found if limit == 0 else found.slice(0, limit)
     print_table(found, as_json)

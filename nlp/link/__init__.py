@@ -8,6 +8,7 @@ artefacts, `meaning` nearness in meaning, `weighing` puts it together, `placebo`
 
 from __future__ import annotations
 
+from greyzone.link.population import state_tests
 from greyzone.link.stage import Linker, link
 
-__all__ = ["Linker", "link"]
+__all__ = ["Linker", "link", "state_tests"]

@@ -20,16 +20,18 @@ Changepoints. The weekly log volume cut into stretches of constant mean: least s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from greyzone.bursts import kleinberg
 from greyzone.doctrine import Doctrine
+from greyzone.errors import CaseError
 from greyzone.link.eventstudy import FEWEST, SHORTEST_SERIES, SPAN, shift_test
 from greyzone.link.lag import Onsets
 
@@ -41,6 +43,18 @@ STRIDES = 40
 """Strides of EM (Varadhan and Roland 2008): the likelihood changes by less than a thousandth long before."""
 
 FEWEST_WEEKS = 12
+
+TESTS = {"population_tests": "event study", "burst_tests": "bursts", "hawkes_tests": "Hawkes process", "changepoints": "changepoints"}
+"""The tests, by what the notes of the stage call them."""
+
+TEST_COLUMNS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("state", "test")),
+        ("incidents", pa.int64()),
+        *((name, pa.float64()) for name in ("statistic", "p")),
+        *((name, pa.string()) for name in ("found", "refused")),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,55 @@ def population_tests(
         told("hawkes_tests", state, reason, hawkes, statistic=None, p=None)
         told("changepoints", state, state.too_short(), partial(_changes, state), changes=[])
     return found
+
+
+def state_tests(notes: Mapping[str, object]) -> pa.Table:
+    """Return the tests of states as a table.
+
+    Parameters
+    ----------
+    notes
+        Of a case, as `Case.notes` gives them.
+
+    Returns
+    -------
+    pa.Table
+        One row a state and test, by state: `incidents` with an onset known to the week, `statistic` and `p` where the test has them,
+        `found` what else it found, `refused` why it was not made (null where it was).
+
+    Raises
+    ------
+    CaseError
+        If the link stage has left no tests.
+
+    Examples
+    --------
+    >>> state_tests(Case("CASE").notes())  # doctest: +SKIP
+    """
+    stage = notes.get("link")
+    context = stage.get("context", {}) if isinstance(stage, Mapping) else {}
+    if not all(name in context for name in TESTS):
+        raise CaseError("no tests of states", "a case with a finished link stage", "run: greyzone link CASE")
+    rows = [
+        {
+            "state": result["state"],
+            "test": test,
+            **{column: result.get(column) for column in ("incidents", "statistic", "p", "refused")},
+            "found": None if result["refused"] else _found(result),
+        }
+        for name, test in TESTS.items()
+        for result in context[name]
+    ]
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["state"]), TEST_COLUMNS)
+
+
+def _found(result: Mapping[str, object]) -> str | None:
+    """Return what a test found besides its statistic and p, in words."""
+    told = [f"{name} {result[name]:g}" for name in ("shifts", "bursts", "expected", "branching", "excited") if name in result]
+    changes = result.get("changes")
+    if isinstance(changes, list):
+        told += [f"{change['week']}: {change['before']:g} to {change['after']:g} a week" for change in changes] or ["no change of level"]
+    return ", ".join(told) or None
 
 
 def states_of(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from greyzone.doctrine import Doctrine
@@ -57,7 +58,9 @@ def links_table(told: Told, weighed: Weighed) -> pa.Table:
     rivals = rivals_of(kept.narrative, kept.log_odds, evidence, {name: told.weights.share(name) for name in evidence})
     tuned = _Tuned(told)
     p = sigmoid(kept.log_odds)
-    precision, q = precision_at(kept.log_odds, weighed.placebo), q_values(kept.log_odds, weighed.placebo, weighed.candidates)
+    events = _events(told.incidents)[kept.incident]
+    precision = precision_at(kept.log_odds, kept.narrative, events, weighed.placebo, level=told.doctrine["link.placebo_level"])
+    q = q_values(kept.log_odds, weighed.placebo, weighed.candidates)
     parts = []
     for start in range(0, len(p), PART):
         rows = np.arange(start, min(start + PART, len(p)))
@@ -76,6 +79,13 @@ def links_table(told: Told, weighed: Weighed) -> pa.Table:
         }
         parts.append(pa.table({name: columns[name] for name in LINKS.names}).cast(LINKS))
     return pa.concat_tables(parts) if parts else LINKS.empty_table()
+
+
+def _events(incidents: pa.Table) -> Rows:
+    """Return a number for every incident that the rows of one event against several states have in common."""
+    reports = pc.binary_join(incidents["reports"], "+")
+    own = pc.if_else(pc.equal(pc.fill_null(reports, ""), ""), incidents["incident_id"], reports)
+    return np.asarray(own.combine_chunks().dictionary_encode().indices, dtype=np.int64)
 
 
 def _times(told: Told, part: Kept) -> Timing:

@@ -118,7 +118,7 @@ def weigh(
         None for all processors; the result is the same for any number.
     """
     if not len(bursts.day):
-        return Weighed(_nothing(), 0, Placebo(0, 0, np.zeros(0)))
+        return Weighed(_nothing(), 0, Placebo.none(len(vectors.narratives)))
     circle = Circle.of(bursts, kernel)
     courses = Courses.of(bursts, len(vectors.narratives), circle)
     cosines = Cosines.of(vectors.incidents, vectors.narratives)
@@ -134,22 +134,25 @@ def weigh(
     shifts = shift_days(circle.length, kernel, int(doctrine["link.placebo_shifts"]))
     count = available_workers() if threads is None else max(1, threads)
     kept, placebo = [_nothing()], [np.zeros(0)]
+    best = np.full((len(shifts), courses.narratives), -np.inf)
     candidates = pairs = 0
     with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
         null = Null.of(cosines, _null_blocks(courses, held or pieces(), far))
         bench = Bench(courses, content, cosines, null, weights, doctrine, tuple(shifts.tolist()))
         for piece in held or pieces():
-            for found, seen, values, shifted in pool.map(partial(_tile, bench, piece), blocks_of(courses.narratives, len(piece[0]))):
+            blocks = blocks_of(courses.narratives, len(piece[0]))
+            for block, (found, seen, shifted) in zip(blocks, pool.map(partial(_tile, bench, piece), blocks), strict=True):
                 kept.append(found)
                 candidates += seen
-                placebo.append(values)
-                pairs += shifted
+                placebo.append(shifted.log_odds)
+                pairs += shifted.pairs
+                best[:, block] = np.maximum(best[:, block], shifted.best)
     whole = Kept(*(np.concatenate([getattr(part, field.name) for part in kept]) for field in fields(Kept)))
     order = np.lexsort((whole.narrative, whole.incident, -whole.log_odds))
-    return Weighed(whole.take(order), candidates, Placebo(len(shifts), pairs, np.sort(np.concatenate(placebo))))
+    return Weighed(whole.take(order), candidates, Placebo(pairs, np.sort(np.concatenate(placebo)), best))
 
 
-def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Vector, int]:
+def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Placebo]:
     """Return the pairs kept of a tile, how many are candidates, and the same of the placebo."""
     chunk, tables = piece
     weights = bench.weights
@@ -167,12 +170,15 @@ def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Vector, 
     told = {name: values.ravel()[places[chosen]] for name, values in columns.items()}
     kept = Kept(chunk[column], row + block.start, ratio[chosen], eta[chosen], **told)
     values, pairs = [np.zeros(0)], 0
-    for shift in bench.shifts:
+    best = np.full((len(bench.shifts), block.stop - block.start), -np.inf)
+    for at, shift in enumerate(bench.shifts):
         row, column, moved = bench.courses.pairs(tables, block, shift)
         shifted = weights.eta(weights.temporal(moved), static[row * len(chunk) + column])
         pairs += len(shifted)
-        values.append(shifted[shifted >= weights.floor])
-    return kept, len(places), np.concatenate(values), pairs
+        likely = shifted >= weights.floor
+        values.append(shifted[likely])
+        np.maximum.at(best[at], row[likely], shifted[likely])
+    return kept, len(places), Placebo(pairs, np.concatenate(values), best)
 
 
 def _meaning(near: Vector, subject: Vector, clip: float) -> Vector:
