@@ -135,6 +135,26 @@ def test_truth_names_incidents_and_narratives_that_exist(world):
     assert {"organisation", "elsewhere", "technique", "subject", "saga"} <= set(world.kinds.values())
 
 
+def test_media_carry_reports_and_little_of_what_coordinated_groups_carry(world):
+    for document in world.documents.select(["account", "outlet"]).to_pylist():
+        assert (document["account"] is None) != (document["outlet"] is None)
+    outlets = dict(zip(world.documents["doc_id"].to_pylist(), world.documents["outlet"].to_pylist(), strict=True))
+    shares: dict[str, list[float]] = {}
+    homes = zip(world.members["doc_id"].to_pylist(), world.members["narrative_id"].to_pylist(), strict=True)
+    linked = {narrative: kind for (_, narrative), kind in world.truth.items()}
+    for doc, narrative in homes:
+        if narrative in linked:
+            shares.setdefault(linked[narrative], []).append(float(outlets[doc] is not None))
+    assert np.mean(shares["reports"]) > 0.5
+    assert all(np.mean(values) < 0.3 for kind, values in shares.items() if kind != "reports")
+
+
+def test_events_of_an_exchange_hold_indicators(encoder):
+    found = [one.topic.domain != "" for one in _attacks(worlds.SETTINGS[2], 1) if one.topic.malware or one.hard != "month"]
+    assert np.mean(found) > 0.9
+    assert np.mean([one.topic.domain != "" for one in _attacks(worlds.SETTINGS[0], 1)]) < 0.4
+
+
 def test_dates_are_as_precise_as_the_setting_says(encoder):
     attacks = [one for seed in range(20) for one in _attacks(worlds.SETTINGS[1], seed)]
     found = Counter(one.precision for one in attacks)

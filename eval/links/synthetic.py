@@ -61,7 +61,8 @@ class Judged:
 
     `ap` is the AP of the list, `without` and `alone` those of all candidates without each kind of evidence and by it alone ("" for all of
     them); `p`, `calibrated` and `truth` are of the listed pairs; `cuts` by name; `types` counts "true type, or none/listed type";
-    `found` the p of every linked pair (0 if not listed) with what is special of it; `false` the likely false pairs by kind of story.
+    `found` the p of every linked pair (0 if not listed) with what is special of it; `false` the likely false pairs by kind of story;
+    `artefacts` counts the linked pairs that share one.
     """
 
     setting: str
@@ -81,6 +82,7 @@ class Judged:
     types: dict[str, int]
     found: list[tuple[float, str, str, str]]
     false: dict[str, int]
+    artefacts: int
 
 
 def measure_synthetic(setting: Setting, runs: int, seed: int, say: Callable[[str], None], *, training: int = 12) -> Iterator[Judged]:
@@ -137,6 +139,7 @@ def judge_world(world: World, model: LinkModel, doctrine: Doctrine, *, setting: 
         dict(Counter(_types_of(world, row) for row in listed)),
         [(found.get(pair, 0.0), kind, *world.strata[pair]) for pair, kind in sorted(world.truth.items())],
         dict(Counter(world.kinds[row["narrative_id"]] for row, true in zip(listed, truth, strict=True) if row["p"] >= LIKELY and not true)),
+        sum(pair in world.truth and nats > 0 for pair, nats in zip(pairs, features[:, LLRS.index("artefact")].tolist(), strict=True)),
     )
 
 
@@ -207,13 +210,20 @@ def format_synthetic(runs: Sequence[Judged]) -> str:
     lines = [["figure", "median", "range", "asked"], *_figures(runs)]
     ablated = [["evidence", "AP without it", "worlds where lower", "AP by it alone"]]
     for name in LLRS:
-        lower = sum(run.without[name] < run.without[""] for run in runs)
-        ablated.append(
-            [name, _middle([run.without[name] for run in runs]), f"{lower} of {len(runs)}", _middle([run.alone[name] for run in runs])]
-        )
+        told = _lowered(runs, name)
+        if name == "artefact":
+            held = [run for run in runs if run.artefacts]
+            told += f"; {_lowered(held, name)} where a linked pair shares one ({sum(run.artefacts for run in held)} pairs)"
+        ablated.append([name, _middle([run.without[name] for run in runs]), told, _middle([run.alone[name] for run in runs])])
     ablated.append(["all", _middle([run.without[""] for run in runs]), "", ""])
     parts = [f"{first.setting}: {len(runs)} worlds of {', '.join(sizes)} (medians)", *aligned(lines), "", *aligned(ablated)]
     return "\n".join([*parts, "", *aligned(_bins(runs)), "", *aligned(_strata(runs)), "", *aligned(_types(runs)), "", _blamed(runs)])
+
+
+def _lowered(runs: Sequence[Judged], name: str) -> str:
+    """Return in how many worlds the AP is lower without a kind of evidence, and in how many the same."""
+    change = [run.without[name] - run.without[""] for run in runs]
+    return f"{sum(gain < 0 for gain in change)} of {len(runs)}, {sum(gain == 0 for gain in change)} equal"
 
 
 def _figures(runs: Sequence[Judged]) -> list[list[str]]:
