@@ -251,7 +251,7 @@
     Plotly.react("timeline-plot", traces, layout({
       height, margin: { l: 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
       xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: "#eef1f4" },
-      yaxis: { range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
+      yaxis: { automargin: true, range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
     }), config);
     byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " + meant.length : drawn.length) + " links and " + shown.length + " dated incidents at this setting. Dotted links are not on the list.";
   }
