@@ -7,7 +7,7 @@ cluster c, P = sum n_tc^2 / n_c / N and R = sum n_tc^2 / n_t / N, so that the no
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -111,20 +111,6 @@ def average_precision(relevant: Sequence[bool] | npt.NDArray[np.bool_], scores: 
     hits = np.cumsum(marks)[last]
     gains = np.diff(np.concatenate([[0], hits])) / hits[-1]
     return float(np.sum(gains * hits / (last + 1)))
-
-
-def hit_rate(cases: Iterable[tuple[float | None, Sequence[float]]]) -> float:
-    """Return the share of cases whose planted score lies above every decoy's; a tie or a missing score (None) is a miss.
-
-    Raises
-    ------
-    InputError
-        If there are no cases.
-    """
-    hits = [planted is not None and all(planted > decoy for decoy in decoys) for planted, decoys in cases]
-    if not hits:
-        raise InputError("no cases to rank", "at least one")
-    return sum(hits) / len(hits)
 
 
 def ece(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone.errors import InputError
-from greyzone.eval.metrics import average_precision, bcubed, ece, group_recovery, hit_rate
+from greyzone.eval.metrics import average_precision, bcubed, ece, group_recovery
 
 labels = st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "c", "d"])), min_size=1, max_size=30)
 
@@ -97,10 +97,6 @@ def test_average_precision_equals_scikit_learn(rows):
     assert average_precision(marks, scores) == pytest.approx(metrics.average_precision_score(marks, scores))
 
 
-def test_hit_rate_counts_ties_and_missing_as_misses():
-    assert hit_rate([(0.9, [0.1, 0.2]), (0.5, [0.5]), (None, []), (0.4, [])]) == 0.5
-
-
 def test_ece_golden():
     # Bin .1-.2: mean p .1, no hit, gap .2 over 2; bin .9-1: p .9 twice, one hit, gap .8 over 2 -> (0.2 + 0.8) / 4.
     assert ece([False, False, True, False], [0.1, 0.1, 0.9, 0.9]) == pytest.approx(0.25)
@@ -115,7 +111,6 @@ def test_ece_golden():
         lambda: bcubed([1], [1], subset=np.array([False])),
         lambda: average_precision([False], [1.0]),
         lambda: average_precision([True], [1.0, 2.0]),
-        lambda: hit_rate([]),
         lambda: ece([], []),
         lambda: ece([True], [1.5]),
     ],
