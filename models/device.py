@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 
 from greyzone.errors import EncoderError, InputError
 
@@ -30,7 +31,8 @@ def resolve_device(device: str = "auto") -> str:
     Parameters
     ----------
     device
-        "auto" takes the first CUDA device if there is one; "cpu" loads no torch.
+        "auto" takes the first CUDA device if there is one; "cpu" loads no torch, and neither does "auto" with a build of torch for
+        processors alone (a version with "+cpu").
 
     Returns
     -------
@@ -43,8 +45,8 @@ def resolve_device(device: str = "auto") -> str:
         If `device` is none of the known forms or the machine has no such device.
     """
     check_device(device)
-    if device == "cpu":
-        return device
+    if device == "cpu" or (device == "auto" and version("torch").endswith("+cpu")):
+        return "cpu"
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -13,11 +13,12 @@ import os
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
 import pyarrow as pa
+from threadpoolctl import ThreadpoolController
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -67,6 +68,19 @@ def map_batches(function: Callable[[Batch], Result], batches: Iterable[Batch], *
                 yield _unpacked(pending.popleft().result())
         while pending:
             yield _unpacked(pending.popleft().result())
+
+
+def on_threads(function: Callable[[Batch], Result], parts: Iterable[Batch]) -> list[Result]:
+    """Apply `function` to every part on as many threads as matrix products would take, each of them on one; results in order.
+
+    For parts whose work is done by numpy, which lets other threads run meanwhile, and which write nothing that another reads.
+    """
+    controller = ThreadpoolController().select(user_api="blas")
+    count = max([library["num_threads"] for library in controller.info()], default=1)
+    if count == 1:
+        return list(map(function, parts))
+    with controller.limit(limits=1), ThreadPoolExecutor(count) as pool:
+        return list(pool.map(function, parts))
 
 
 def shards(rows: pa.Table, size: int) -> Iterator[pa.Table]:

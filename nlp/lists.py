@@ -18,13 +18,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from greyzone.models.search import Search
+from greyzone.engine import on_threads
+from greyzone.models.search import NORM, Search
 from greyzone.neighbours import Doubles, Ints, unit_rows
 from greyzone.records import Floats
-
-NORM = 4096
-"""Greatest norm of a row of whole numbers: by Cauchy and Schwarz all partial sums stay within its square, 2^24."""
 
 LIST_ROWS = 1000
 """Rows of a list, on average."""
@@ -40,7 +39,13 @@ PATIENCE = 2
 narrative that k-means cut go on."""
 
 BLOCK_ROWS = 2**15
-"""Rows assigned at a time; it leaves no trace in the result."""
+"""Rows scaled at a time; it leaves no trace in the result."""
+
+Numbers = npt.NDArray[np.int32]
+"""Numbers of lists."""
+
+EMPTY = np.iinfo(np.int64).max
+"""Stands for a neighbour that is not there."""
 
 
 def whole_rows(rows: Floats, chosen: Ints | None = None) -> Floats:
@@ -70,13 +75,16 @@ class Lists:
 
     centroids: Floats
 
-    def probe(self, whole: Floats, probes: int, search: Search) -> Ints:
+    def probe(self, whole: Floats, probes: int, search: Search) -> Numbers:
         """Return for each row the (n, probes) numbers of the lists most like it, the most like first; fewer if there are fewer lists."""
         count = min(probes, len(self.centroids))
-        out = np.empty((len(whole), count), dtype=np.int64)
-        for start in range(0, len(whole), BLOCK_ROWS):
-            _, found = search.top(whole[start : start + BLOCK_ROWS], self.centroids, count)
-            out[start : start + BLOCK_ROWS] = found
+        out = np.empty((len(whole), count), dtype=np.int32)
+        step = search.rows_at_once(len(self.centroids))
+
+        def look(start: int) -> None:
+            _, out[start : start + step] = search.top(whole[start : start + step], self.centroids, count)
+
+        on_threads(look, range(0, len(whole), step))
         return out
 
 
@@ -143,11 +151,9 @@ def nearest_on_shelf(
     Returns
     -------
     indices, products
-        (q, k) int64 rows of the shelf, most similar first, ties in the order of the lists; -1 and -inf where there are too few.
+        (q, k) int64 rows of the shelf, most similar first, ties by row; -1 and -inf where there are too few.
     """
-    best = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    found = np.full((len(queries), k), -1, dtype=np.int64)
-    place = np.full(len(shelf.whole), -1, dtype=np.int64)
+    best = np.full((len(queries), k), EMPTY, dtype=np.int64)
     idle = np.zeros(len(queries), dtype=np.int64)
     # The likeliest list of every query first: of the others, only what beats its neighbours there needs sorting.
     for turn in range(probed.shape[1]):
@@ -155,33 +161,41 @@ def nearest_on_shelf(
         by_list = looking[np.argsort(probed[looking, turn], kind="stable")]
         idle[looking] += turn > 0
         starts = np.searchsorted(probed[by_list, turn], np.arange(len(shelf.starts)))
-        for number in range(len(shelf.starts) - 1):
+
+        def look(number: int, first: bool = turn == 0, by_list: Ints = by_list, starts: Ints = starts) -> None:
             asking, members = by_list[starts[number] : starts[number + 1]], shelf.members(number)
             if not len(asking) or not len(members):
-                continue
+                return
             there, width = search.hold(shelf.whole[members]), min(k, len(members))
-            place[members] = np.arange(len(members))
             step = search.rows_at_once(len(members))
             for start in range(0, len(asking), step):
                 rows = asking[start : start + step]
-                if turn == 0:
-                    hidden = None if own is None else place[own[rows]]
+                if first:
+                    hidden = None if own is None else _places(members, own[rows])
                     values, places = search.top(queries[rows], there, width, hidden=hidden)
-                    best[rows, :width], found[rows, :width] = values, members[places]
+                    best[rows, :width] = _keys(values, members[places])
                 else:
-                    some, values, places = search.top_above(queries[rows], there, width, best[rows, -1])
-                    idle[rows[some]] = 0
-                    _keep_best(best, found, rows[some], values, members[places])
-            place[members] = -1
-    found[np.isneginf(best)] = -1
-    return found, best
+                    some, values, places = search.top_above(queries[rows], there, width, _products(best[rows, -1]))
+                    rows = rows[some]
+                    idle[rows] = 0
+                    best[rows] = np.sort(np.concatenate([best[rows], _keys(values, members[places])], axis=1), axis=1)[:, :k]
+
+        on_threads(look, range(len(shelf.starts) - 1))
+    return np.where(best == EMPTY, -1, best & (2**32 - 1)), _products(best)
 
 
-def _keep_best(best: Floats, found: Ints, rows: Ints, values: Floats, places: Ints) -> None:
-    """Merge new candidates, sorted, into the sorted lists of `rows`; of equals the earlier stay first."""
-    k = best.shape[1]
-    both = np.concatenate([best[rows], values], axis=1)
-    which = np.concatenate([found[rows], places], axis=1)
-    order = np.argsort(-both, axis=1, kind="stable")[:, :k]
-    best[rows] = np.take_along_axis(both, order, axis=1)
-    found[rows] = np.take_along_axis(which, order, axis=1)
+def _places(members: Ints, rows: Ints) -> Ints:
+    """Return the place of each row among ascending `members`, -1 for none."""
+    place = np.minimum(np.searchsorted(members, rows), len(members) - 1)
+    return np.where(members[place] == rows, place, -1)
+
+
+def _keys(products: Floats, rows: Ints) -> Ints:
+    """Return numbers that sort by product, greatest first, and then by row; `EMPTY` for -inf."""
+    below = NORM**2 - np.where(np.isneginf(products), 0, products).astype(np.int64)
+    return np.where(np.isneginf(products), EMPTY, (below << 32) + rows)
+
+
+def _products(keys: Ints) -> Floats:
+    """Return the products that `_keys` took, -inf for `EMPTY`."""
+    return np.where(keys == EMPTY, -np.inf, NORM**2 - (keys >> 32)).astype(np.float32)

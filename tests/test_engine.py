@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pyarrow as pa
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from greyzone.engine import _packed, _unpacked, available_workers, map_batches, shards
+from greyzone.engine import _packed, _unpacked, available_workers, map_batches, on_threads, shards
 
 
 def square(number: int) -> int:
@@ -53,6 +55,29 @@ def test_batches_are_read_lazily():
 def test_an_error_in_a_worker_is_raised_here(workers):
     with pytest.raises(ValueError, match="the sixth"):
         list(map_batches(fails, range(9), workers=workers))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parts_are_done_on_as_many_threads_as_products_take(threads):
+    begun = threading.Barrier(threads, timeout=60)
+
+    def product(number):
+        # With fewer threads than that nobody would ever go on.
+        begun.wait()
+        within = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+        return number * number, max(within), threading.get_ident()
+
+    with threadpool_limits(threads, user_api="blas"):
+        found = on_threads(product, range(threads))
+    numbers, within, idents = zip(*found, strict=True)
+    assert numbers == tuple(number * number for number in range(threads))
+    assert set(within) == {1}
+    assert len(set(idents)) == threads
+
+
+def test_an_error_on_a_thread_is_raised_here():
+    with threadpool_limits(2, user_api="blas"), pytest.raises(ValueError, match="the sixth"):
+        on_threads(fails, range(9))
 
 
 def test_available_workers():

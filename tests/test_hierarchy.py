@@ -179,6 +179,29 @@ def test_all_lists_probed_are_brute_force(monkeypatch, cells):
     assert (np.take_along_axis(exact, found, axis=1) == products).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 20), st.sampled_from([1, 3, 40, 400, 700]), st.integers(1, 20))
+def test_greatest_products_are_those_of_a_full_sort(seed, queries, columns, k):
+    # Few different numbers, so that most products are equal to others: ties go to the lower place.
+    generator, k = np.random.default_rng(seed), min(k, columns)
+    asking = generator.integers(-2, 3, size=(queries, 4)).astype(np.float32)
+    rows = generator.integers(-2, 3, size=(columns, 4)).astype(np.float32)
+    hidden = generator.integers(-1, columns, size=queries)
+    exact = (asking @ rows.T).astype(np.float64)
+    least = generator.integers(-8, 9, size=queries).astype(np.float32)
+    above = np.where(exact > least[:, None], exact, -np.inf)
+    exact[np.flatnonzero(hidden >= 0), hidden[hidden >= 0]] = -np.inf
+    products, places = Search("cpu").top(asking, rows, k, hidden=hidden)
+    order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+    assert (products == np.take_along_axis(exact, order, axis=1)).all()
+    assert (places == order)[np.isfinite(products)].all()
+    some, products, places = Search("cpu").top_above(asking, rows, k, least)
+    order = np.argsort(-above, axis=1, kind="stable")[some, :k]
+    assert (some == np.flatnonzero(np.isfinite(above).any(axis=1))).all()
+    assert (products == np.take_along_axis(above[some], order, axis=1)).all()
+    assert (places == order)[np.isfinite(products)].all()
+
+
 @pytest.mark.parametrize("patience", [1, 2, 3])
 def test_a_query_stops_after_lists_that_bring_nothing_nearer(patience):
     rows, _ = stories(5)
@@ -261,11 +284,13 @@ def test_order_of_rows_leaves_no_trace_through_lists(seed):
 
 THREADS = """
 import hashlib, sys
-import numpy as np, torch
+import numpy as np
+from threadpoolctl import threadpool_limits
 from greyzone.cluster import NarrativeClusterer
 from greyzone.eval.planted import planted
-torch.set_num_threads(int(sys.argv[1]))
-model = NarrativeClusterer().fit(planted(6000).rows)
+rows = planted(6000).rows
+with threadpool_limits(int(sys.argv[1])):
+    model = NarrativeClusterer().fit(rows)
 print(hashlib.sha256(model.hierarchy_.tobytes() + model.probabilities_.tobytes() + model.centroids_.tobytes()).hexdigest())
 """
 

@@ -195,6 +195,14 @@ def test_devices():
         load_encoder("default", batch_size=0)
 
 
+def test_auto_loads_no_torch_that_knows_no_cuda(monkeypatch):
+    monkeypatch.setattr("greyzone.models.device.version", lambda _: "2.4.0+cpu")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(ImportError):
+        resolve_device("cuda")
+
+
 @pytest.mark.parametrize("name", ["default", "hashed"])
 @pytest.mark.parametrize(
     "given", [{"dtype": "bfloat16"}, {"prompt": "query: "}, {"prompt": ""}, {"dimensions": 64}, {"long_texts": "truncate"}]
