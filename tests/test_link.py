@@ -232,30 +232,26 @@ def test_preparation_by_hand():
 
 
 def test_placebo_precision_and_q_by_hand():
-    # Two shifts of three narratives: a mean of .5 narratives at 2.0 or above, of 1.5 at .5; medians of Poisson variables 0 and 1.
+    # Two shifts of three narratives: .5 of them a shift at 2.0 or above, 1.5 at .5.
     placebo = Placebo(10, np.array([0.5, 0.5, 0.5, 2.0]), np.array([[2.0, -np.inf, 0.5], [0.5, -np.inf, -np.inf]]))
-    log_odds = np.array([3.0, 2.0, 2.0, 0.5, 0.5])
     # The second narrative meets an event against two states, the first a look-alike besides: 1 of 1, 2 of 2, 3 narratives of 4 pairs.
-    narrative, event = np.array([0, 1, 1, 0, 2]), np.array([0, 1, 1, 2, 3])
-    found = precision_at(log_odds, narrative, event, placebo, level=0.5)
-    assert found.tolist() == pytest.approx([1.0, 1.0, 1.0, (3 - 1) / 4, (3 - 1) / 4])
-    # 95 % points 2 and 4.
-    assert precision_at(log_odds, narrative, event, placebo, level=0.05).tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0, 0.0])
+    log_odds = np.array([3.0, 2.0, 2.0, 0.5, 0.5])
+    found = precision_at(log_odds, np.array([0, 1, 1, 0, 2]), np.array([0, 1, 1, 2, 3]), placebo)
+    assert found.tolist() == pytest.approx([1.0, 1.5 / 2, 1.5 / 2, 1.5 / 4, 1.5 / 4])
     # p = 1/11, 2/11, 5/11 of 6 candidates: 6/11, 6/11, 10/11.
     assert q_values(np.array([3.0, 2.0, 0.5]), placebo, 6).tolist() == pytest.approx([6 / 11, 6 / 11, 10 / 11])
     one = np.zeros(1, dtype=np.int64)
-    assert np.isnan(precision_at(np.array([1.0]), one, one, Placebo.none(1), level=0.05)).all()
+    assert np.isnan(precision_at(np.array([1.0]), one, one, Placebo.none(1))).all()
 
 
-@pytest.mark.parametrize("level", [0.5, 0.05])
-def test_look_alikes_never_raise_the_placebo_precision(level):
+def test_look_alikes_never_raise_the_placebo_precision():
     rng = np.random.default_rng(3)
     placebo = Placebo(500, np.zeros(0), np.where(rng.random((20, 40)) < 0.3, rng.normal(size=(20, 40)), -np.inf))
     log_odds, narrative = rng.normal(1.0, 1.0, 30), np.arange(30)
-    alone = precision_at(log_odds, narrative, narrative, placebo, level=level)
+    alone = precision_at(log_odds, narrative, narrative, placebo)
     # Each narrative is near a second event of the days of the one that it answers, somewhat less likely.
     both = np.concatenate([log_odds, log_odds - 0.1])
-    doubled = precision_at(both, np.tile(narrative, 2), np.arange(60), placebo, level=level)
+    doubled = precision_at(both, np.tile(narrative, 2), np.arange(60), placebo)
     assert (doubled[:30] <= alone + 1e-12).all()
 
 

@@ -5,14 +5,14 @@ corpus and its margins (`circle`), so that their own waves stay as they are (a s
 METHOD finding 2). Names, meaning and places of a pair stay; only its time changes. With B(x) the narratives that have a link at
 log-odds x or above, B_s(x) those at shift s, and E(x) the pairs of narrative and event there,
 
-    precision(x) = max(0, B(x) - Q(mean over shifts of B_s(x))) / E(x),      Q(m) the 1 - level quantile of a Poisson variable of mean m
+    precision(x) = max(0, B(x) - mean over shifts of B_s(x)) / E(x)
     p(x) = (1 + #{placebo pairs >= x}) / (1 + #{placebo pairs}),   q by Benjamini and Hochberg (1995) over all candidate pairs
 
-The precision is meant as a lower bound. A narrative counts once, since incidents that look alike lie close to the one that it answers
-(another organisation of the state, the same week): they are near it in time too, and no shift reproduces that. Chance is allowed what it
-exceeds in one case of 1 / level, not its mean. And a story told for months, or an incident dated by the month, is found again at shifts
-of weeks (METHOD finding 10: truth .89, estimate .72). An event against several states is one; a narrative that answers several events
-counts once all the same. What no shift can tell is a story that merely falls into the days of an incident that resembles its own.
+A narrative counts once, since incidents that look alike lie close to the one that it answers (another organisation of the state, the same
+week): they are near it in time too, and no shift reproduces that. So the precision errs on the low side, as it does because a story told
+for months, or an incident dated by the month, is found again at shifts of weeks (METHOD finding 10: truth .89, estimate .72). An event
+against several states is one; a narrative that answers several events counts once all the same. What no shift can tell is a story that
+merely falls into the days of an incident that resembles its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import poisson
 
 from greyzone.link.bursts import Bursts
 from greyzone.link.circle import Circle, Courses, blocks_of, chunks_of, tabulate
@@ -101,8 +100,8 @@ def draw_placebo(
     return Placebo(pairs, np.sort(np.concatenate(kept)), best)
 
 
-def precision_at(log_odds: Vector, narrative: Rows, event: Rows, placebo: Placebo, *, level: float) -> Vector:
-    """Return a lower bound of the precision of the list cut at each link; nan without shifts.
+def precision_at(log_odds: Vector, narrative: Rows, event: Rows, placebo: Placebo) -> Vector:
+    """Return the precision of the list cut at each link, on the low side; nan without shifts.
 
     Parameters
     ----------
@@ -110,16 +109,14 @@ def precision_at(log_odds: Vector, narrative: Rows, event: Rows, placebo: Placeb
         (n,) of the links; rows of incidents that are one event have one number.
     placebo
         What the shifts gave.
-    level
-        How often chance gives more narratives than is allowed for.
     """
     if not placebo.shifts:
         return np.full(len(log_odds), np.nan)
     order = np.argsort(-log_odds, kind="stable")
     pair = narrative * (int(event.max(initial=0)) + 1) + event
     stories, pairs = (_above(_first(keys[order], log_odds[order]), log_odds) for keys in (narrative, pair))
-    mean = _above(np.sort(placebo.best, axis=None), log_odds) / placebo.shifts
-    found: Vector = np.maximum(stories - poisson.ppf(1.0 - level, mean), 0.0) / np.maximum(pairs, 1)
+    chance = _above(np.sort(placebo.best, axis=None), log_odds) / placebo.shifts
+    found: Vector = np.maximum(stories - chance, 0.0) / np.maximum(pairs, 1)
     return found
 
 

@@ -59,7 +59,7 @@ def links_table(told: Told, weighed: Weighed) -> pa.Table:
     tuned = _Tuned(told)
     p = sigmoid(kept.log_odds)
     events = _events(told.incidents)[kept.incident]
-    precision = precision_at(kept.log_odds, kept.narrative, events, weighed.placebo, level=told.doctrine["link.placebo_level"])
+    precision = precision_at(kept.log_odds, kept.narrative, events, weighed.placebo)
     q = q_values(kept.log_odds, weighed.placebo, weighed.candidates)
     parts = []
     for start in range(0, len(p), PART):
