@@ -322,6 +322,21 @@ def test_nested_json_is_reached(tmp_path):
     assert (row["handle"], row["is_repost"], row["repost_of"]) == ("ann", True, "bob")
 
 
+def test_references_of_twitter_v2_say_what_is_reposted_and_answered(tmp_path):
+    references = [
+        [{"type": "retweeted", "id": "8"}],
+        [{"type": "quoted", "id": "7"}, {"type": "replied_to", "id": "6"}],
+        [{"type": "quoted", "id": "7"}],
+        None,
+    ]
+    rows = [{"id": str(number), "text": "words", "author_id": "1", "referenced_tweets": given} for number, given in enumerate(references)]
+    head = "id,text,author_id,referenced_tweets.retweeted.id,referenced_tweets.replied_to.id"
+    table = "\n".join([head, "0,words,1,8,", "1,words,1,,6", "2,words,1,,", "3,words,1,,"]).encode()
+    for file in (write(tmp_path, "a.jsonl", jsonl_bytes(rows)), write(tmp_path, "a.csv", table)):
+        found = [(row["repost_of"], row["is_repost"], row["reply_to"]) for row in collect(file)[0]]
+        assert found == [("8", True, None), (None, False, "6"), (None, False, None), (None, False, None)]
+
+
 def test_a_lasting_id_is_the_account_and_the_screen_name_its_handle(tmp_path):
     rows = [
         {"text": "a", "user_id": 7, "screen_name": "Ann", "source": '<a href="https://a.org">App <b>One</b></a>', "retweet_count": 0},

@@ -43,8 +43,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "mentions": "mentions user_mentions entities.user_mentions entities.mentions",
         "is_repost": "is_repost is_retweet post_type",
         "repost_of": "repost_of rt_of rt_user retweet_userid retweeted_status.user.screen_name rt_id retweeted_status_id "
-        "retweet_tweetid retweeted_status.id_str retweeted_status.id forwarded_from",
-        "reply_to": "reply_to in_reply_to_status_id_str in_reply_to_status_id in_reply_to_tweetid in_reply_to parent_id",
+        "retweet_tweetid retweeted_status.id_str retweeted_status.id referenced_tweets.retweeted.id forwarded_from",
+        "reply_to": "reply_to in_reply_to_status_id_str in_reply_to_status_id in_reply_to_tweetid in_reply_to "
+        "referenced_tweets.replied_to.id parent_id",
     }.items()
 }
 """Column names that each field goes by, the preferred first."""

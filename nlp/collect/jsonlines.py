@@ -19,6 +19,8 @@ PROBE = 1000
 """If none of so many first objects has a text, the file is refused rather than rejected row by row."""
 
 DEPTH = 2
+REFERENCES = "referenced_tweets"
+"""List of {"type": "retweeted", "quoted" or "replied_to", "id": ...} in which Twitter v2 says what a post refers to."""
 _LAYOUTS = 4096
 _Row = tuple[int, dict[str, object], int]
 
@@ -87,6 +89,15 @@ def flat(row: dict[str, object], depth: int = DEPTH) -> dict[str, object]:
     return found
 
 
+def _referring(row: dict[str, object]) -> dict[str, object]:
+    """Return `row` with the posts that it refers to by kind, ``referenced_tweets.retweeted.id``, as tables of such posts name them."""
+    given = row.get(REFERENCES)
+    if not isinstance(given, list):
+        return row
+    entries = [entry for entry in given if isinstance(entry, dict) and entry.get("type") and entry.get("id")]
+    return row | {f"{REFERENCES}.{entry['type']}.id": entry["id"] for entry in reversed(entries)}
+
+
 def _chunk(table: Mapping[str, list[object]], offsets: list[int], rejects: list[Reject]) -> Chunk:
     filled = {field: values + [None] * (len(offsets) - len(values)) for field, values in table.items() if values}
     return Chunk(filled, offsets, list(rejects))
@@ -116,6 +127,6 @@ def _objects(file: TextFile, source: Source, rejects: list[Reject]) -> Iterator[
             rejects.append(source.reject("not valid JSON", number, str(error)))
             continue
         if isinstance(row, dict):
-            yield number, flat(row), len(line)
+            yield number, _referring(flat(row)), len(line)
         else:
             rejects.append(source.reject("not a JSON object", number, text[:200]))
