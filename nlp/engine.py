@@ -14,6 +14,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -75,9 +76,9 @@ def on_threads(function: Callable[[Batch], Result], parts: Iterable[Batch]) -> l
 
     For parts whose work is done by numpy, which lets other threads run meanwhile, and which write nothing that another reads.
     """
-    controller = ThreadpoolController().select(user_api="blas")
-    count = max([library["num_threads"] for library in controller.info()], default=1)
-    if count == 1:
+    parts, controller = list(parts), _products()
+    count = min(len(parts), max([library["num_threads"] for library in controller.info()], default=1))
+    if count < 2:
         return list(map(function, parts))
     with controller.limit(limits=1), ThreadPoolExecutor(count) as pool:
         return list(pool.map(function, parts))
@@ -100,6 +101,12 @@ def shards(rows: pa.Table, size: int) -> Iterator[pa.Table]:
     """
     for begin in range(0, rows.num_rows, size):
         yield rows.slice(begin, size)
+
+
+@cache
+def _products() -> ThreadpoolController:
+    """Return what tells and limits the threads of matrix products; to look for them takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _run(function: Callable[[Batch], Result], packed: bytes) -> bytes:

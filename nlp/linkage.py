@@ -16,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from greyzone.engine import on_threads
 from greyzone.neighbours import Doubles, Ints, unit_rows
 from greyzone.records import Floats
 
@@ -37,6 +39,9 @@ DECIMALS = 6
 
 PAIRS = 2**12
 """Pairs compared at once, so that their rows stay in the cache; it leaves no trace in the result."""
+
+Places = npt.NDArray[np.int32]
+"""Groups, and rounds: of pairs there are many, and half the width is half the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +65,46 @@ class Merges:
 class _Pairs:
     """Pairs of groups `left` < `right`, how alike they were in round `seen`."""
 
-    left: Ints
-    right: Ints
+    left: Places
+    right: Places
     alike: Doubles
-    seen: Ints
+    seen: Places
 
-    def __len__(self) -> int:
-        return len(self.left)
-
-    def part(self, chosen: Ints) -> _Pairs:
+    def part(self, chosen: Ints | slice) -> _Pairs:
         return _Pairs(self.left[chosen], self.right[chosen], self.alike[chosen], self.seen[chosen])
 
-    def joined(self, other: _Pairs) -> _Pairs:
-        return _Pairs(
-            np.concatenate([self.left, other.left]),
-            np.concatenate([self.right, other.right]),
-            np.concatenate([self.alike, other.alike]),
-            np.concatenate([self.seen, other.seen]),
+    @classmethod
+    def joined(cls, parts: list[_Pairs]) -> _Pairs:
+        return cls(
+            np.concatenate([part.left for part in parts]),
+            np.concatenate([part.right for part in parts]),
+            np.concatenate([part.alike for part in parts]),
+            np.concatenate([part.seen for part in parts]),
         )
+
+
+class _Layers:
+    """Pairs by the layer at which their likeness is reached, so that none is looked at before."""
+
+    def __init__(self, floor: float) -> None:
+        heights = np.round(np.arange(1.0 - LAYER, floor - LAYER, -LAYER), DECIMALS)
+        self.heights = np.maximum(heights, floor)
+        self.held: list[list[_Pairs]] = [[] for _ in heights]
+        self.now = 0
+
+    def put(self, pairs: _Pairs) -> None:
+        """Keep pairs for their layers, the present one at the earliest; what is below the floor is dropped."""
+        layer = np.maximum(np.searchsorted(-self.heights, -pairs.alike), self.now).astype(np.int16)
+        order = np.argsort(layer, kind="stable")
+        bounds = np.searchsorted(layer[order], np.arange(len(self.held) + 1))
+        for number in np.flatnonzero(np.diff(bounds)).tolist():
+            self.held[number].append(pairs.part(order[bounds[number] : bounds[number + 1]]))
+
+    def take(self) -> _Pairs | None:
+        """Return the pairs of the present layer, forget them, and go on to the next."""
+        found, self.held[self.now] = self.held[self.now], []
+        self.now += 1
+        return _Pairs.joined(found) if found else None
 
 
 class _Groups:
@@ -86,8 +113,8 @@ class _Groups:
     def __init__(self, rows: Floats, sizes: Doubles | None) -> None:
         self.sums = rows.copy()
         self.sizes = np.ones(len(rows)) if sizes is None else sizes.astype(np.float64)
-        self.heads = np.arange(len(rows), dtype=np.int64)
-        self.grown = np.zeros(len(rows), dtype=np.int64)
+        self.heads = np.arange(len(rows), dtype=np.int32)
+        self.grown = np.zeros(len(rows), dtype=np.int32)
         self.round = 0
 
     def merge(self, kept: Ints, gone: Ints) -> None:
@@ -100,9 +127,9 @@ class _Groups:
             np.add.at(self.sums, kept[block], self.sums[gone[block]])
         np.add.at(self.sizes, kept, self.sizes[gone])
         self.heads[gone] = kept
-        self.grown[kept] = self.round
+        self.grown[kept] = self.grown[gone] = self.round
 
-    def head(self, rows: Ints) -> Ints:
+    def head(self, rows: Places) -> Places:
         """Return the groups that the groups `rows` have become."""
         found = self.heads[rows]
         while True:
@@ -113,27 +140,30 @@ class _Groups:
 
     def settle(self) -> None:
         """Point every row at its group, so that `head` is one step."""
-        self.heads = self.head(np.arange(len(self.heads)))
+        self.heads = self.head(np.arange(len(self.heads), dtype=np.int32))
 
-    def alike(self, left: Ints, right: Ints) -> Doubles:
+    def alike(self, left: Places, right: Places) -> Doubles:
         """Return the mean cosine of the pairs of two groups each."""
         found = np.empty(len(left))
-        for start in range(0, len(left), PAIRS):
+
+        def compare(start: int) -> None:
             a, b = left[start : start + PAIRS], right[start : start + PAIRS]
             found[start : start + PAIRS] = np.vecdot(self.sums[a], self.sums[b])
+
+        on_threads(compare, range(0, len(left), PAIRS))
         return np.asarray(np.round(found / (self.sizes[left] * self.sizes[right]), DECIMALS))
 
     def refreshed(self, pairs: _Pairs) -> _Pairs:
-        """Return the pairs between the groups as they now are, each once, those that have grown compared anew."""
-        left, right = self.head(pairs.left), self.head(pairs.right)
-        left, right = np.minimum(left, right), np.maximum(left, right)
-        apart = np.flatnonzero(left != right)
-        left, right, alike, seen = left[apart], right[apart], pairs.alike[apart], pairs.seen[apart]
-        _, first = np.unique(left * len(self.heads) + right, return_index=True)
-        left, right, alike, seen = left[first], right[first], alike[first].copy(), seen[first].copy()
-        stale = np.flatnonzero(np.maximum(self.grown[left], self.grown[right]) > seen)
-        alike[stale], seen[stale] = self.alike(left[stale], right[stale]), self.round
-        return _Pairs(left, right, alike, seen)
+        """Return the pairs between the groups as they now are, those that have grown once each and compared anew."""
+        changed = np.maximum(self.grown[pairs.left], self.grown[pairs.right]) > pairs.seen
+        moved = np.flatnonzero(changed)
+        one, other = self.head(pairs.left[moved]), self.head(pairs.right[moved])
+        left, right = np.minimum(one, other), np.maximum(one, other)
+        # Whichever of equal pairs stays, it is compared anew.
+        keys = np.unique((left.astype(np.int64) * len(self.heads) + right)[left != right])
+        left, right = (part.astype(np.int32) for part in np.divmod(keys, len(self.heads)))
+        anew = _Pairs(left, right, self.alike(left, right), np.full(len(keys), self.round, dtype=np.int32))
+        return _Pairs.joined([pairs.part(np.flatnonzero(~changed)), anew])
 
 
 def average_linkage(
@@ -169,33 +199,31 @@ def average_linkage(
         At most n - 1; where the graph falls apart, or below the floor, some are missing.
     """
     groups = _Groups(rows, sizes)
-    near = np.flatnonzero(similarity >= floor)
-    waiting = _Pairs(np.minimum(left, right)[near], np.maximum(left, right)[near], similarity[near], np.zeros(len(near), dtype=np.int64))
+    layers = _Layers(floor)
+    ends = np.minimum(left, right).astype(np.int32), np.maximum(left, right).astype(np.int32)
+    layers.put(_Pairs(*ends, similarity, np.zeros(len(left), dtype=np.int32)))
     done: list[tuple[Ints, Ints, Doubles]] = []
     bridged = False
-    for height in np.round(np.arange(1.0 - LAYER, floor - LAYER, -LAYER), DECIMALS):
-        least = max(float(height), floor)
-        if nearest is not None and not bridged and height < BRIDGE:
+    for least in layers.heights.tolist():
+        if nearest is not None and not bridged and least < BRIDGE:
             bridged = True
-            bridges = _bridges(groups, nearest)
-            waiting = waiting.joined(bridges.part(np.flatnonzero(bridges.alike >= floor)))
-        ready = waiting.alike >= least
-        active = groups.refreshed(waiting.part(np.flatnonzero(ready)))
-        waiting = waiting.part(np.flatnonzero(~ready))
-        # A mean is no more than the greater of its parts, so that what has fallen below the layer stays there.
+            layers.put(_bridges(groups, nearest))
+        if (active := layers.take()) is None:
+            continue
+        active = groups.refreshed(active)
+        # What falls below the layer is kept till its end, since its groups may grow more alike.
         while (high := np.flatnonzero(active.alike >= least)).size:
             kept, gone, alike = _chosen(active.part(high), groups.sizes)
             done.append((kept, gone, alike))
             groups.merge(kept, gone)
             active = groups.refreshed(active)
-        still = np.flatnonzero(active.alike >= floor)
-        waiting = waiting.joined(active.part(still))
+        layers.put(active)
         groups.settle()
     if not done:
         return Merges(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
     kept, gone, alike = (np.concatenate(part) for part in zip(*done, strict=True))
     order = np.argsort(-alike, kind="stable")
-    return Merges(kept[order], gone[order], alike[order])
+    return Merges(kept[order].astype(np.int64), gone[order].astype(np.int64), alike[order])
 
 
 def _bridges(groups: _Groups, nearest: Callable[[Floats], Ints]) -> _Pairs:
@@ -203,13 +231,13 @@ def _bridges(groups: _Groups, nearest: Callable[[Floats], Ints]) -> _Pairs:
     heads, rows = np.unique(groups.heads, return_counts=True)
     heads = heads[(rows >= LEAST_BRIDGED) | (groups.sizes[heads] >= LEAST_BRIDGED)]
     if len(heads) < 2:
-        none = np.empty(0, dtype=np.int64)
+        none = np.empty(0, dtype=np.int32)
         return _Pairs(none, none, np.empty(0), none)
     found = nearest(unit_rows(groups.sums[heads]))
     place, column = np.nonzero(found >= 0)
     ends = np.sort(np.stack([heads[place], heads[found[place, column]]]), axis=0)
     left, right = np.unique(ends, axis=1)
-    return _Pairs(left, right, groups.alike(left, right), np.full(len(left), groups.round))
+    return _Pairs(left, right, groups.alike(left, right), np.full(len(left), groups.round, dtype=np.int32))
 
 
 def _chosen(pairs: _Pairs, sizes: Doubles) -> tuple[Ints, Ints, Doubles]:
