@@ -18,6 +18,7 @@ from greyzone.case import Case, digest, fingerprint
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import CaseError, InputError
 from greyzone.models import check_arguments
+from greyzone.models.hub import find_model
 from greyzone.records import GIVEN, TABLES
 
 __all__ = ["STAGES", "Settings", "Stage", "advance", "run", "update"]
@@ -284,6 +285,10 @@ def _input_digests(case: Case, settings: Settings) -> dict[str, str]:
             digests[path] = str(known[path])
         else:
             raise InputError(f"no file or folder {path!r}", "an input that exists", "check the path")
+    if settings.labeller:
+        # What the case knows of a model of the hub, or of a folder that is gone, stands.
+        gone = not Path(settings.labeller).exists() and settings.labeller in known
+        digests[settings.labeller] = str(known[settings.labeller]) if gone else digest(find_model(settings.labeller))
     return digests
 
 
@@ -333,7 +338,7 @@ def _fingerprint(stage: Stage, work: Work, digests: dict[str, str], inputs: Mapp
             value = sorted([Path(path).name, *entry] for path, entry in read.items())
         elif name in {"incidents", "names"}:
             value = [[Path(path).name, digests[path]] for path in value]
-        elif name in {"incident_mapping", "link_model"} and value:
+        elif name in {"incident_mapping", "link_model", "labeller"} and value:
             value = digests[value]
         elif name == "doctrine":
             value = work.doctrine.hash
@@ -359,7 +364,7 @@ STAGES: tuple[Stage, ...] = (
         "narratives",
         ("documents", "copies", "embeddings"),
         ("narratives", "members", "lineage", "narrative_vectors", acts.STATE),
-        ("min_cluster_size", "lexical", "doctrine", "seed"),
+        ("min_cluster_size", "lexical", "doctrine", "seed", "labeller"),
         acts.do_narratives,
     ),
     Stage(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import numpy as np
 import pytest
 
 from greyzone import records
+from greyzone.case import Case
+from greyzone.cli import main
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import EncoderError
 from greyzone.models import labeller as module
 from greyzone.models.labeller import HubLabeller, one_line
 from greyzone.narratives import describe_narratives
+from greyzone.pipeline import advance
 
 TEXTS = ["zorb quix blan mirrol", "tev zorb quix", "quix mirrol blan tev"]
 
@@ -126,3 +132,56 @@ def test_generated_labels_stand_beside_what_was_extracted():
     assert plain["generated_label"].to_pylist() == [None]
     assert labelled["generated_label"].to_pylist() == ["3 of harbour: Harbour strike harbour strike number0"]
     assert labelled.drop_columns("generated_label").equals(plain.drop_columns("generated_label"))
+
+
+@pytest.fixture(scope="module")
+def posts(tmp_path_factory):
+    """Two stories, told six times each in other words."""
+    told = [f"harbour strike in zorb stops ship {number} of the fleet" for number in range(6)]
+    told += [f"quix election recount ordered after ballot box {number} was lost" for number in range(6)]
+    file = tmp_path_factory.mktemp("posts") / "posts.jsonl"
+    file.write_text("".join(json.dumps({"text": text, "lang": "en"}) + "\n" for text in told))
+    return file
+
+
+def test_a_case_keeps_its_labeller_until_it_goes_back(posts, causal, tmp_path):
+    given = {"documents": [str(posts)], "encoder": "hashed", "today": "2026-01-01", "min_cluster_size": 2}
+    folder = tmp_path / "case"
+    plain = advance(folder, given, until="narratives", workers=1).table("narratives")
+    assert plain.num_rows
+    assert plain["generated_label"].null_count == plain.num_rows
+    assert greyzone("narratives", folder, "--labeller", causal) == 0
+    case = Case(folder)
+    labelled, documents = case.table("narratives"), case.table("documents")
+    assert labelled.drop_columns("generated_label").equals(plain.drop_columns("generated_label"))
+    texts = dict(zip(documents["doc_id"].to_pylist(), documents["text"].to_pylist(), strict=True))
+    model = HubLabeller(causal, device="cpu")
+    expected = [
+        model.label([texts[name] for name in row["exemplars"]], row["keywords"]) or None
+        for row in labelled.select(["exemplars", "keywords"]).to_pylist()
+    ]
+    assert labelled["generated_label"].to_pylist() == expected
+    assert any(expected)
+    before = (folder / "narratives.parquet").stat().st_mtime_ns
+    assert greyzone("narratives", folder) == 0
+    assert (folder / "narratives.parquet").stat().st_mtime_ns == before
+    assert greyzone("narratives", folder, "--labeller", "none") == 0
+    assert Case(folder).table("narratives").equals(plain)
+
+
+def test_what_writes_nothing_is_told_before_the_case_remembers_it(posts, tmp_path, capsys):
+    folder = tmp_path / "case"
+    advance(folder, {"documents": [str(posts)], "encoder": "hashed", "today": "2026-01-01"}, until="collect", workers=1)
+    assert greyzone("narratives", folder, "--labeller", str(tmp_path / "none" / "such" / "model")) == 2
+    assert "no folder" in capsys.readouterr().err
+    assert Case(folder).settings["labeller"] is None
+
+
+def greyzone(*arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["greyzone", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as left:
+            return left.code or 0
+    return 0

@@ -10,32 +10,18 @@ import pyarrow.compute as pc
 
 from greyzone import collapse, coordinate, embed, growth, lineage, narratives
 from greyzone.acts.work import STATE, Work, counts, past_of
-from greyzone.case import fingerprint
+from greyzone.case import Case, fingerprint
 from greyzone.cluster import NarrativeClusterer
+from greyzone.records import Floats
 
 
 def do_narratives(work: Work) -> dict[str, object]:
     """Cluster and describe."""
+    # A model that writes nothing is told before the work, not after it.
+    labeller = work.labeller()
+    # What is read for the clusters is let go before the documents come in whole.
+    vectors, found = _clusters(work)
     documents, copies = work.case.table("documents"), work.case.table("copies")
-    _, vectors = work.case.vectors("embeddings")
-    distinct = collapse.representatives(documents, copies)
-    texts = embed.document_texts(distinct["title"], distinct["text"])
-    # Clusters use what the corpus says of its words; centroids stay in the encoder's own space, where incidents are too.
-    found = growth.grow(
-        growth.Corpus(
-            distinct["doc_id"].combine_chunks(),
-            texts,
-            distinct["lang"].to_pylist(),
-            vectors,
-            collapse.weights(documents, copies),
-            copies,
-        ),
-        growth.State.read(work.case.path / STATE) if work.case.whole("narratives", STATE) else None,
-        make=partial(NarrativeClusterer, min_cluster_size=work.settings.min_cluster_size),
-        restore=NarrativeClusterer.from_arrays,
-        mode=work.settings.lexical,
-        basis=fingerprint(work.settings.min_cluster_size, work.settings.lexical, work.encoder.fingerprint),
-    )
     result = narratives.describe_narratives(
         documents,
         copies,
@@ -46,6 +32,7 @@ def do_narratives(work: Work) -> dict[str, object]:
         hierarchy=found.hierarchy,
         leaders=found.leaders,
         workers=work.workers,
+        labeller=labeller,
     )
     members, past, number = past_of(work.case, "narratives", "members", ("doc_id", "narrative_id"), "lineage")
     traced = lineage.trace(members, result.members, update=number)
@@ -67,6 +54,37 @@ def do_narratives(work: Work) -> dict[str, object]:
         "joined": found.joined,
         "lineage": counts(traced.events, "event"),
     }
+
+
+def _clusters(work: Work) -> tuple[Floats, growth.Grown]:
+    """Return the encoder's rows of the distinct texts, and their clusters.
+
+    Clusters use what the corpus says of its words; centroids stay in the encoder's own space, where incidents are too.
+    """
+    corpus = _corpus(work.case)
+    found = growth.grow(
+        corpus,
+        growth.State.read(work.case.path / STATE) if work.case.whole("narratives", STATE) else None,
+        make=partial(NarrativeClusterer, min_cluster_size=work.settings.min_cluster_size),
+        restore=NarrativeClusterer.from_arrays,
+        mode=work.settings.lexical,
+        basis=fingerprint(work.settings.min_cluster_size, work.settings.lexical, work.encoder.fingerprint),
+    )
+    return corpus.vectors, found
+
+
+def _corpus(case: Case) -> growth.Corpus:
+    """Return the distinct texts of a case; of the tables nothing else is held while they are clustered."""
+    documents, copies = case.table("documents", ("doc_id", "title", "text", "lang")), case.table("copies", ("doc_id", "representative"))
+    distinct = collapse.representatives(documents, copies)
+    return growth.Corpus(
+        distinct["doc_id"].combine_chunks(),
+        embed.document_texts(distinct["title"], distinct["text"]),
+        distinct["lang"].to_pylist(),
+        case.vectors("embeddings")[1],
+        collapse.weights(documents, copies),
+        copies,
+    )
 
 
 def do_coordinate(work: Work) -> dict[str, object]:

@@ -15,7 +15,7 @@ from greyzone.case import Case
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.errors import InputError
 from greyzone.models import load_encoder
-from greyzone.records import TABLES, Encoder, empty
+from greyzone.records import TABLES, Encoder, Labeller, empty
 
 LEXICAL: tuple[lexical.Mode, ...] = ("auto", "on", "off")
 """Whether the words of the corpus are joined to the embedding."""
@@ -57,6 +57,8 @@ class Settings:
         Day (ISO) after which a date counts as in the future.
     min_cluster_size
         Fewest documents of a narrative.
+    labeller
+        Folder, or hub name, of a language model that writes ``generated_label`` of narratives; None or "" writes none.
     link_model
         File or folder of a calibrated model of links; None or "" links by the doctrine's prior and shrink, uncalibrated.
     names
@@ -80,6 +82,7 @@ class Settings:
     as_of: str | None = None
     today: str | None = None
     min_cluster_size: int = 5
+    labeller: str | None = None
     link_model: str | None = None
     names: tuple[str, ...] = ()
     seed: int = 0
@@ -122,6 +125,14 @@ class Work:
                 long_texts=settings.long_texts,
             )
         return self._encoder
+
+    def labeller(self) -> Labeller | None:
+        """Load the language model of the settings, if there is one; who asks holds it."""
+        if not self.settings.labeller:
+            return None
+        from greyzone.models.labeller import HubLabeller
+
+        return HubLabeller(self.settings.labeller, device=self.settings.device)
 
     @property
     def cache(self) -> Path:

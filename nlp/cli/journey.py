@@ -19,6 +19,7 @@ from greyzone.cli.options import (
     EncoderOption,
     IncidentMappingOption,
     IncidentsOption,
+    LabellerOption,
     LexicalOption,
     LinkModelOption,
     LongTextsOption,
@@ -122,12 +123,20 @@ def collect(documents: DocumentsArgument, out: OutOption, mapping: MapOption = N
     print_notes(out, "collect")
 
 
-def narratives(case: CaseArgument, min_cluster_size: SizeOption = None, lexical: LexicalOption = None) -> None:
+def narratives(
+    case: CaseArgument, min_cluster_size: SizeOption = None, lexical: LexicalOption = None, labeller: LabellerOption = None
+) -> None:
     """Cluster the documents of a case into narratives, with labels and exemplars.
 
     Example: greyzone narratives CASE --min-cluster-size 8
     """
-    advance_case(case, changes(min_cluster_size=min_cluster_size, lexical=lexical), until="narratives")
+    chosen = "" if labeller == "none" else labeller
+    if chosen:
+        from greyzone.models.labeller import HubLabeller
+
+        # Said before the case remembers it.
+        HubLabeller(chosen, device="cpu")
+    advance_case(case, changes(min_cluster_size=min_cluster_size, lexical=lexical, labeller=chosen), until="narratives")
     print_notes(case, "narratives")
 
 

@@ -42,6 +42,12 @@ LexicalOption = Annotated[
 ]
 DoctrineOption = Annotated[str | None, typer.Option("--doctrine", help="default, additive, worst-event, or a YAML file of one's own.")]
 AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Day of the impact score; the last document's day if not given.")]
+LabellerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labeller", help="Language model (folder or hub name) that writes generated_label, kept for the case; 'none' goes back."
+    ),
+]
 LinkModelOption = Annotated[
     str | None, typer.Option("--model", help="Calibrated model of links (greyzone train links), kept for the case; 'none' goes back.")
 ]
