@@ -16,11 +16,13 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from greyzone.engine import map_batches
 from greyzone.errors import EncoderError, InputError, StorageError
 from greyzone.records import Encoder, Floats
 
@@ -30,6 +32,9 @@ KEY_BYTES = 16
 
 PART_TEXTS = 4096
 """Most texts of a part, and of what small parts are merged into."""
+
+SPREAD_TEXTS = 2**16
+"""Texts to encode from which processes are started for them; fewer take less time than that."""
 
 Halves = npt.NDArray[np.float16]
 
@@ -41,6 +46,7 @@ def embed_texts(
     cache: Path | None = None,
     batch_size: int = PART_TEXTS,
     progress: Callable[[int, int], None] | None = None,
+    workers: int | None = 1,
 ) -> Floats:
     """Return one vector per text.
 
@@ -56,6 +62,9 @@ def embed_texts(
         Most distinct texts per call of the encoder, and per part of the cache; fewer where the encoder has ``part_characters``.
     progress
         Called with (distinct texts done, distinct texts) at the start and after each batch.
+    workers
+        Processes, as for `greyzone.engine.map_batches`, for many texts and an encoder that says that it is ``portable``: another
+        process has it at once and gives the same vectors.
 
     Returns
     -------
@@ -89,12 +98,17 @@ def embed_texts(
         progress(done, len(ordered))
     store = _Store(folder) if folder is not None else None
     lengths = np.array([len(texts[first[ordered[place]]]) for place in missing], dtype=np.int64)
-    for start, stop in _parts(lengths, batch_size, getattr(encoder, "part_characters", None)):
-        batch = missing[start:stop]
-        batch_keys = [ordered[place] for place in batch]
-        halves[batch] = _encode([texts[first[key]] for key in batch_keys], encoder)
+    spans = [missing[start:stop] for start, stop in _parts(lengths, batch_size, getattr(encoder, "part_characters", None))]
+    spread = len(missing) >= SPREAD_TEXTS and getattr(encoder, "portable", False)
+    encoded = map_batches(
+        partial(_encode, encoder=encoder),
+        ([texts[first[ordered[place]]] for place in batch] for batch in spans),
+        workers=workers if spread else 1,
+    )
+    for batch, vectors in zip(spans, encoded, strict=True):
+        halves[batch] = vectors
         if store is not None:
-            store.add(batch_keys, halves[batch])
+            store.add([ordered[place] for place in batch], vectors)
         done += len(batch)
         if progress:
             progress(done, len(ordered))

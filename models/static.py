@@ -17,7 +17,7 @@ import lzma
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -89,7 +89,14 @@ class StaticEncoder:
     ------
     EncoderError
         If the arrays do not fit each other.
+
+    Attributes
+    ----------
+    portable
+        Whether other processes have the same encoder at once: the shipped one, which each of them reads for itself and keeps.
     """
+
+    portable = False
 
     def __init__(self, pieces: Sequence[str], codes: Bytes, scales: npt.NDArray[np.uint16], metadata: Mapping[str, Any]) -> None:
         if codes.ndim != 2 or codes.dtype != np.uint8 or scales.dtype != np.uint16 or not len(pieces) == len(codes) == len(scales):
@@ -127,11 +134,16 @@ class StaticEncoder:
             pieces = lzma.decompress(found["pieces"].tobytes()).decode().split("\n")
             if metadata["format"] != FORMAT:
                 raise ValueError(f"format {metadata['format']!r}")
-            return cls(pieces, found["codes"], found["scales"], metadata)
+            made = cls(pieces, found["codes"], found["scales"], metadata)
+            made.portable = path is None
+            return made
         except (OSError, SafetensorError, lzma.LZMAError, ValueError, KeyError) as error:
             raise EncoderError(
                 f"{name}: {type(error).__name__} {error}", f"a {FORMAT} file, as greyzone train distill writes it"
             ) from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (shipped, ()) if self.portable else (StaticEncoder, (self.pieces, self._codes, self._scales, self.metadata))
 
     @property
     def fingerprint(self) -> str:
@@ -210,6 +222,12 @@ class StaticEncoder:
     def _rows(self, places: Integers) -> Doubles:
         """Return integer-valued rows (len(places), dimensions)."""
         return unpack_rows(self._codes[places], self._scales[places])
+
+
+@cache
+def shipped() -> StaticEncoder:
+    """Return the shipped encoder, read once a process; with it stay the words that it has cut."""
+    return StaticEncoder.load()
 
 
 class _Known(dict[str, tuple[int, ...]]):

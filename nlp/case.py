@@ -142,7 +142,8 @@ class Case:
         width = vectors.shape[1]
         flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float16).ravel())
         rows = pa.table({"id": pa.array(ids, pa.string()), "vector": pa.FixedSizeListArray.from_arrays(flat, width)})
-        self.write_file(f"{name}.parquet", _parquet(rows))
+        # A dictionary of all halves there are costs more than all else here, and room too.
+        self.write_file(f"{name}.parquet", _parquet(rows, dictionaries=["id"]))
 
     def write_file(self, name: str, write: Callable[[Path], object]) -> None:
         """Let `write` make a file of the case, whole or not at all."""
@@ -250,8 +251,8 @@ def _make(folder: Path) -> None:
         raise StorageError(f"cannot write into {folder} ({error.strerror or error})", "", "mend that and run again") from error
 
 
-def _parquet(rows: pa.Table) -> Callable[[Path], object]:
-    return lambda target: pq.write_table(rows, target, compression="zstd", store_schema=True, version="2.6")
+def _parquet(rows: pa.Table, dictionaries: bool | list[str] = True) -> Callable[[Path], object]:
+    return lambda target: pq.write_table(rows, target, compression="zstd", store_schema=True, version="2.6", use_dictionary=dictionaries)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

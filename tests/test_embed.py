@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from greyzone.embed import document_text, document_texts, embed_texts
 from greyzone.errors import EncoderError, InputError, StorageError
-from greyzone.models import HashedEncoder, HashedSettings, cached
+from greyzone.models import HashedEncoder, HashedSettings, StaticEncoder, cached
 
 TEXTS = [f"report {i % 7} about event {i % 5}" for i in range(50)] + ["", "電力 网"]
 
@@ -270,3 +271,23 @@ def test_a_run_killed_between_merging_and_removing_keeps_everything(tmp_path, mo
 def test_document_text(title, text, expected):
     assert document_text(title, text) == expected
     assert document_texts(pa.chunked_array([[title]], pa.string()), pa.chunked_array([[text]], pa.string())) == [expected]
+
+
+def test_the_shipped_encoder_gives_the_same_from_several_processes(tmp_path, monkeypatch):
+    texts = [f"report {number} about the event of the day" for number in range(60)]
+    alone = embed_texts(texts, StaticEncoder.load(), cache=tmp_path / "alone", batch_size=10)
+    monkeypatch.setattr(cached, "SPREAD_TEXTS", 60)
+    spread = embed_texts(texts, StaticEncoder.load(), cache=tmp_path / "spread", batch_size=10, workers=2)
+    np.testing.assert_array_equal(alone, spread)
+    assert [part.read_bytes() for part in parts(tmp_path / "alone")] == [part.read_bytes() for part in parts(tmp_path / "spread")]
+
+
+def test_another_process_reads_the_shipped_encoder_once_and_any_other_as_it_is():
+    one, two = (pickle.loads(pickle.dumps(StaticEncoder.load())) for _ in range(2))
+    assert one is two
+    own = StaticEncoder(["a", "b"], np.array([[1], [2]], np.uint8), np.array([3, 4], np.uint16), {"teacher": "none"})
+    again = pickle.loads(pickle.dumps(own))
+    assert again is not own
+    assert again.fingerprint == own.fingerprint
+    assert again.metadata == own.metadata
+    assert not again.portable

@@ -112,7 +112,13 @@ def do_embed(work: Work) -> dict[str, object]:
     """Embed one document of each set of copies."""
     documents = collapse.representatives(work.case.table("documents"), work.case.table("copies"))
     texts = embed.document_texts(documents["title"], documents["text"])
-    vectors = embed.embed_texts(texts, work.encoder, cache=work.cache, progress=lambda done, total: work.progress("embed", done, total))
+    vectors = embed.embed_texts(
+        texts,
+        work.encoder,
+        cache=work.cache,
+        progress=lambda done, total: work.progress("embed", done, total),
+        workers=work.workers,
+    )
     work.case.write_vectors("embeddings", documents["doc_id"].to_pylist(), vectors)
     scripts = unknown_scripts(work.encoder, texts)
     if scripts:

@@ -135,7 +135,7 @@ def representatives(documents: pa.Table, copies: pa.Table) -> pa.Table:
 
 def weights(documents: pa.Table, copies: pa.Table) -> Ints:
     """Return how many documents each row of `representatives` stands for, itself counted: (rows,) int64."""
-    kept = representatives(documents, copies)["doc_id"]
+    kept = representatives(documents.select(["doc_id"]), copies)["doc_id"]
     counts = pc.value_counts(copies["representative"].combine_chunks())
     place = pc.index_in(kept, value_set=counts.field("values"))
     found = pc.fill_null(counts.field("counts").take(place.combine_chunks()), 0)
