@@ -47,6 +47,12 @@ def test_names_of_incidents_give_their_distinctive_words_only():
     assert names(build_gazetteer(rows)) == {"name:Kestrel", "name:Bundestag"}
 
 
+def test_words_of_all_names_of_an_incident_count():
+    gazetteer = build_gazetteer(incidents({"name": "Kestrel breach", "names": ["ZQDA-Hack", "Kestrel breach", "Attack on Vostrum"]}))
+    assert names(gazetteer) == {"name:Kestrel", "name:Vostrum", "name:ZQDA"}
+    assert gazetteer.incident_rows.tolist() == [0, 0, 0]
+
+
 def test_states_and_generic_words_are_no_entities():
     entities = [
         {"kind": "place", "value": "Ukraine"},

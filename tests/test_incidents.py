@@ -408,6 +408,8 @@ def test_an_onset_that_a_source_gives_goes_before_a_bounded_one_and_ends_at_the_
     assert row["sources"] == ["one", "three", "two"]
     # The earliest of "1 June" and "6 to 20 May" lies within 6 to 20 May, and nothing is public before it begins.
     assert (row["disclosed_lo"], row["disclosed_hi"]) == (day(5, 6), day(5, 20))
+    # What one source dates after that is kept as the last disclosure; of the names none is lost.
+    assert (row["again_lo"], row["again_hi"], row["names"]) == (day(6, 1), day(6, 1, 23), [name["name"]])
     assert (row["onset_lo"], row["onset_hi"], row["onset_precision"], row["flags"]) == (day(5, 1), day(5, 20), "month", [])
 
 

@@ -607,6 +607,18 @@ def test_disclosure_is_an_anchor_of_its_own():
     assert timing(told, bursts(98), kernel).after[0] == pytest.approx(1.0)
 
 
+def test_stories_answer_the_first_and_the_last_disclosure_alike():
+    told = Onsets(*(np.array([value], dtype=float) for value in (0, 1, math.nan, math.nan, 100, 101, 200, 201)))
+    kernel = Kernel(0.85, 3, 5, 45, 0.25, 0.6)
+    for day, anchor, kind in ((102, 100, "disclosure"), (203, 200, "later disclosure")):
+        found = timing(told, bursts(day), kernel)
+        assert float(found.ratio[0]) == pytest.approx(0.3 * ratio(anchor, anchor + 1, day))
+        assert ANCHORS[int(found.anchor[0])] == kind
+    # Without a first disclosure there is no later one.
+    alone = Onsets(*(np.array([value], dtype=float) for value in (0, 1, math.nan, math.nan, math.nan, math.nan, 200, 201)))
+    assert not len(timing(alone, bursts(203), kernel).ratio)
+
+
 def test_the_links_of_a_disclosure_say_so():
     case = small_case()
     rows = case["incidents"].to_pylist()

@@ -35,7 +35,7 @@ BEFORE, AFTER = timedelta(days=3), timedelta(days=14)
 FIRST = 3
 LIKELY = 0.5
 AROUND = timedelta(days=365)
-TIMES = ("onset_lo", "onset_hi", "end_lo", "end_hi", "disclosed_lo", "disclosed_hi")
+TIMES = ("onset_lo", "onset_hi", "end_lo", "end_hi", "disclosed_lo", "disclosed_hi", "again_lo", "again_hi")
 DATES = ("onset_precision", *TIMES)
 COLUMNS = ["incident_id", "narrative_id", "type", "log_odds", "p", "p_lo", "p_hi", "q", "placebo_precision", "shared_entities"]
 COLUMNS += [f"llr_{name}" for name in LLRS]

@@ -103,7 +103,7 @@ def build_gazetteer(incidents: pa.Table, names: Sequence[Name] = (), *, areas: b
     Parameters
     ----------
     incidents
-        Table of `records.INCIDENTS`: entities, actors and the distinctive words of each name are taken.
+        Table of `records.INCIDENTS`: entities, actors and the distinctive words of all names are taken.
     names
         As `tables.read_names` gives them, of several tables if need be.
     areas
@@ -114,7 +114,7 @@ def build_gazetteer(incidents: pa.Table, names: Sequence[Name] = (), *, areas: b
     Gazetteer
         The same, whatever the order of the rows and names, but for `incident_rows`.
     """
-    rows = incidents.select(["name", "description", "entities", "actors", "target_state", "sectors"]).to_pylist()
+    rows = incidents.select(["name", "names", "description", "entities", "actors", "target_state", "sectors"]).to_pylist()
     found = _Found()
     _add_names(found, names)
     aliases = {surface: tuple(sorted(entities)) for surface, entities in found.surfaces.items()}
@@ -201,6 +201,12 @@ def _add_areas(found: _Found, rows: Sequence[Mapping[str, object]]) -> None:
                     found.pairs.add((at, entity))
 
 
+def _others(row: Mapping[str, object]) -> list[str]:
+    """Return the names under which other reports tell an incident."""
+    names = row["names"] if isinstance(row["names"], list) else []
+    return [str(name) for name in names if name != row["name"]]
+
+
 def _named(rows: Sequence[Mapping[str, object]]) -> list[list[Entity]]:
     found: list[list[Entity]] = []
     for row in rows:
@@ -283,7 +289,7 @@ def _name_words(rows: Sequence[Mapping[str, object]]) -> Iterator[tuple[int, str
     in_names: Counter[str] = Counter()
     lower: Counter[str] = Counter()
     upper: Counter[str] = Counter()
-    listed = [_TOKEN.findall(str(row["name"] or "")) for row in rows]
+    listed = [_TOKEN.findall(" | ".join([str(row["name"] or ""), *_others(row)])) for row in rows]
     for row, name in zip(rows, listed, strict=True):
         in_names.update({fold(token) for token in name})
         for token in _TOKEN.findall(str(row["description"] or "")):

@@ -5,7 +5,8 @@
 - level: triangular around the crosswalk of each graded report; several sources give the widest envelope with the mean mode
 - reach: the widest; credibility: 1 - prod(1 - pi) over origins, capped at credibility.ceiling: a source counts once, and sources that
   cite one address or print one text are one origin
-- disclosure: the earliest over the reports, as an interval [min lo, min hi]; no onset reaches past it
+- disclosure: the earliest over the reports, as an interval [min lo, min hi]; no onset reaches past it; the latest, if wholly after it, is
+  kept too, since what was taken is often published months later
 - a report that dates its disclosure alone began at most canonical.open_days or hidden_days before, by whether its technique is seen at once
 - onset: what all reports allow, else the whole span; a day that contradicts the rest, but with day and month changed fits another source,
   is read so and flagged; where no other source shows it, it is kept and flagged as possibly swapped
@@ -136,6 +137,7 @@ def _incidents(group: list[Row], doctrine: Doctrine) -> list[Row]:
 def _incident(told: list[Row], state: str | None, doctrine: Doctrine) -> Row:
     onset, precision, onset_flags = _onset(told)
     disclosed = _disclosed(told)
+    again = _again(told, disclosed[1])
     lo, mode, hi = _level(told, doctrine)
     sectors = sorted({sector for row in told for sector in _strings(row, "sectors")})
     named = min(told, key=lambda row: (_width(row), str(row["report_id"])))
@@ -145,6 +147,7 @@ def _incident(told: list[Row], state: str | None, doctrine: Doctrine) -> Row:
     return {
         "incident_id": content_id("inc", min(str(row["report_id"]) for row in told), state),
         "name": named["name"],
+        "names": sorted({str(row["name"]) for row in told if row["name"]}),
         "description": longest["description"],
         "onset_lo": onset[0],
         "onset_hi": onset[1],
@@ -153,6 +156,8 @@ def _incident(told: list[Row], state: str | None, doctrine: Doctrine) -> Row:
         "end_hi": max((cast("datetime", high) for _, high in ends), default=None),
         "disclosed_lo": disclosed[0],
         "disclosed_hi": disclosed[1],
+        "again_lo": again[0],
+        "again_hi": again[1],
         "target_state": state,
         "sectors": sectors,
         "critical": _critical(sectors, doctrine.phrases("critical_sectors")),
@@ -263,6 +268,13 @@ def _disclosed(told: list[Row]) -> tuple[datetime | None, datetime | None]:
     dated = [row for row in told if isinstance(row["disclosed_lo"], datetime)]
     lo, hi = (min((cast("datetime", row[key]) for row in dated), default=None) for key in ("disclosed_lo", "disclosed_hi"))
     return lo, hi
+
+
+def _again(told: list[Row], known: datetime | None) -> tuple[datetime | None, datetime | None]:
+    """Return the interval of the latest disclosure, where it lies wholly after the first."""
+    dated = [(row["disclosed_lo"], row["disclosed_hi"]) for row in told if isinstance(row["disclosed_lo"], datetime)]
+    lo, hi = max(cast("list[tuple[datetime, datetime]]", dated), default=(None, None))
+    return (lo, hi) if lo is not None and known is not None and lo > known else (None, None)
 
 
 def _level(told: list[Row], doctrine: Doctrine) -> tuple[float, float, float]:

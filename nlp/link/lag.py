@@ -17,8 +17,10 @@ closed form: with H'' = f1 the integral of f1 over u in [u0, u1], averaged over 
 says little, and a year only that the pair is as likely to be a candidate as the window is of the year.
 
 Anchors. Sources date intrusions, stories answer what becomes known: the onset is one anchor, the end (if known and later) and the
-disclosure (if known and not over before the onset) are others. LR = sum_a v_a LR(a) with v = d for the disclosure, (1 - d) e for
-the end and the rest for the onset, over the anchors that are known. An anchor out of the window of every burst counts 0 there.
+disclosure (if known and not over before the onset) are others. Where sources date several disclosures (what was taken is published
+months after the theft was told) the last is one as well, and stories answer either alike. LR = sum_a v_a LR(a) with v = d for the
+disclosures, half each if there are two, (1 - d) e for the end and the rest for the onset, over the anchors that are known. An anchor
+out of the window of every burst counts 0 there.
 
 The envelope takes, burst by burst, the least and the largest ratio over the intervals: a wider interval can only widen it.
 """
@@ -37,7 +39,7 @@ from greyzone.link.bursts import Bursts
 Vector = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-ANCHORS = ("onset", "end", "disclosure")
+ANCHORS = ("onset", "end", "disclosure", "later disclosure")
 
 SHORTEST = 1.0 / 24.0
 """Intervals count as at least an hour: below that the closed form loses digits and no burst is that well known."""
@@ -80,7 +82,10 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Onsets:
-    """Intervals of onset, end and disclosure in days since 1970-01-01, float64 (n,); nan where not known, None where no row has any."""
+    """Intervals of onset, end, first and last disclosure in days since 1970-01-01, float64 (n,).
+
+    nan where not known, None where no row has any.
+    """
 
     lo: Vector
     hi: Vector
@@ -88,20 +93,24 @@ class Onsets:
     end_hi: Vector
     disclosed_lo: Vector | None = None
     disclosed_hi: Vector | None = None
+    again_lo: Vector | None = None
+    again_hi: Vector | None = None
 
     def anchors(self, kernel: Kernel) -> list[Anchor]:
         """Return the anchors in the order of `ANCHORS`."""
         nothing = np.full(len(self.lo), np.nan)
-        told_lo = nothing if self.disclosed_lo is None else self.disclosed_lo
-        told_hi = nothing if self.disclosed_hi is None else self.disclosed_hi
+        told_lo, told_hi, again_lo, again_hi = (
+            nothing if known is None else known for known in (self.disclosed_lo, self.disclosed_hi, self.again_lo, self.again_hi)
+        )
         dated = np.isfinite(self.lo) & np.isfinite(self.hi)
         ended = np.isfinite(self.end_lo) & np.isfinite(self.end_hi) & ~(dated & (self.end_lo <= self.hi))
         told = np.isfinite(told_lo) & np.isfinite(told_hi) & ~(dated & (told_hi < self.lo))
         of_told = np.where(told, kernel.disclosed_share, 0.0)
+        of_again = np.where(told & np.isfinite(again_lo) & np.isfinite(again_hi), of_told / 2.0, 0.0)
         of_end = np.where(ended, (1.0 - of_told) * kernel.end_share, 0.0)
-        shares = [np.where(dated, 1.0 - of_told - of_end, 0.0), of_end, of_told]
+        shares = [np.where(dated, 1.0 - of_told - of_end, 0.0), of_end, of_told - of_again, of_again]
         whole = np.sum(shares, axis=0)
-        bounds = ((self.lo, self.hi), (self.end_lo, self.end_hi), (told_lo, told_hi))
+        bounds = ((self.lo, self.hi), (self.end_lo, self.end_hi), (told_lo, told_hi), (again_lo, again_hi))
         return [
             Anchor(
                 np.where(share > 0, lo, np.nan),
@@ -113,7 +122,7 @@ class Onsets:
 
     def rows(self, chosen: Rows) -> Onsets:
         """Return the intervals of some incidents."""
-        columns = (self.lo, self.hi, self.end_lo, self.end_hi, self.disclosed_lo, self.disclosed_hi)
+        columns = (self.lo, self.hi, self.end_lo, self.end_hi, self.disclosed_lo, self.disclosed_hi, self.again_lo, self.again_hi)
         return Onsets(*(None if column is None else column[chosen] for column in columns))  # type: ignore[arg-type]
 
 

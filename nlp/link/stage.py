@@ -175,7 +175,7 @@ def onsets_of(incidents: pa.Table) -> Onsets:
     # The upper bounds are the last microsecond covered.
     tick = 1.0 / MICROSECONDS
     bounds: list[Vector] = []
-    for name in ("onset", "end", "disclosed"):
+    for name in ("onset", "end", "disclosed", "again"):
         lo, hi = days_of(incidents[f"{name}_lo"]), days_of(incidents[f"{name}_hi"]) + tick
         unknown = ~(np.isfinite(lo) & np.isfinite(hi)) | (hi < lo)
         bounds += [np.where(unknown, np.nan, lo), np.where(unknown, np.nan, hi)]

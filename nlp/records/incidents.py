@@ -46,6 +46,7 @@ public, null where the source does not say; `scale` names the severity scale ("e
 INCIDENTS = schema_of(
     incident_id=pa.string(),
     name=pa.string(),
+    names=STRINGS,
     description=pa.string(),
     onset_lo=TIME,
     onset_hi=TIME,
@@ -54,6 +55,8 @@ INCIDENTS = schema_of(
     end_hi=TIME,
     disclosed_lo=TIME,
     disclosed_hi=TIME,
+    again_lo=TIME,
+    again_hi=TIME,
     target_state=pa.string(),
     sectors=STRINGS,
     critical=pa.bool_(),
@@ -70,7 +73,8 @@ INCIDENTS = schema_of(
     flags=STRINGS,
 )
 """One row an (event, target state). Levels are on 0..5 with reach NOT yet added; `credibility` is P(real); `target_state` is
-ISO 3166-1 alpha-2 or null; `disclosed_*` is the earliest disclosure over its reports."""
+ISO 3166-1 alpha-2 or null; `names` are those of all reports, `name` that of the most precisely dated one; `disclosed_*` is the earliest
+disclosure over its reports and `again_*` the latest, where it lies wholly after it (null where not)."""
 
 MERGES = schema_of(report_a=pa.string(), report_b=pa.string(), posterior=pa.float64(), decision=pa.string(), evidence=pa.string())
 """Pairs of reports compared as one event: `decision` is "merged" or "review"."""

@@ -35,9 +35,9 @@ LINKS = schema_of(
     rival_reasons=pa.list_(pa.struct([("log_odds", pa.float64()), ("kind", pa.string()), ("nats", pa.float64())])),
 )
 """One row a candidate pair. `type_probabilities` follow `LINK_TYPES`; `anchor` is the date of the incident that the time of the narrative
-fits best ("onset", "end" or "disclosure"), from whose middle `lag_days` counts; `evidence` are doc_ids and `evidence_reasons` why each
-was chosen ("entity", "time" or "exemplar"); `rivals` are the likeliest other incidents, and `rival_reasons` their log-odds, the kind of
-evidence that decides most between the two and by how many nats (positive: for this link)."""
+fits best ("onset", "end", "disclosure" or "later disclosure"), from whose middle `lag_days` counts; `evidence` are doc_ids and
+`evidence_reasons` why each was chosen ("entity", "time" or "exemplar"); `rivals` are the likeliest other incidents, and `rival_reasons`
+their log-odds, the kind of evidence that decides most between the two and by how many nats (positive: for this link)."""
 
 DECISIONS = schema_of(
     **dict.fromkeys(("decision_id", "link_id", "incident_id", "narrative_id", "decision", "type", "note", "who"), pa.string()),
