@@ -10,7 +10,6 @@ stage may read what it wrote the last time. The manifest holds no clock time: th
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from greyzone._version import __version__
-from greyzone.errors import CaseError, InputError, StorageError
+from greyzone.errors import FULL, CaseError, InputError, StorageError
 from greyzone.records import GIVEN, TABLES, Floats, check, empty
 
 FORMAT = 1
@@ -36,7 +35,6 @@ _TEMPORARY = ".part"
 _ASIDE = ".next"
 _PENDING = "pending"
 _OUR_FILES = {MANIFEST, _LOCK, _ASIDE, "report.html", "export", "cache"}
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,9 @@ class Case:
         except FileNotFoundError:
             if name in GIVEN:
                 return empty(TABLES[name])
-            raise CaseError(f"case {self.path} has no table {name!r} yet", "a finished stage", "run the stage that makes it") from None
+            raise CaseError(
+                f"case {self.path} has no table {name!r} yet", "a finished stage", "go through what is left with: greyzone report CASE"
+            ) from None
         except pa.ArrowInvalid as error:
             raise CaseError(
                 f"{file} is damaged ({error})", "a Parquet file", "run greyzone on the case again: it makes the table anew"
@@ -277,7 +277,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-        if error.errno in _FULL or "No space left" in str(error) or "File too large" in str(error):
+        if error.errno in FULL or "No space left" in str(error) or "File too large" in str(error):
             raise StorageError(
                 f"no space left to write {path}", "", "free some space and run the same command again: finished stages are kept"
             ) from error

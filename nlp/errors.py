@@ -6,6 +6,11 @@ A message is one line: what was found, what was expected, what to do about it. T
 
 from __future__ import annotations
 
+import errno
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the machine answers where a disk, a quota or the largest size of a file is reached."""
+
 
 class GreyzoneError(Exception):
     """Base of all errors raised by greyzone.

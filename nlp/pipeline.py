@@ -269,6 +269,8 @@ def _settle(case: Case, changes: dict[str, object]) -> Settings:
         raise InputError(f"lexical {settings.lexical!r}", " or ".join(LEXICAL))
     if settings.as_of is not None:
         parse_day(settings.as_of)
+    if settings.seed < 0:
+        raise InputError(f"seed {settings.seed}", "a whole number of 0 or more")
     return settings
 
 
@@ -353,7 +355,13 @@ def _file(name: str) -> str:
 
 
 def _paths(given: str | Path | Iterable[str | Path]) -> list[str]:
-    return [str(given)] if isinstance(given, str | Path) else [str(path) for path in given]
+    paths = [str(given)] if isinstance(given, str | Path) else [str(path) for path in given]
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"the name {path!r} is not valid UTF-8", "a name that a case can record", "rename the file") from None
+    return paths
 
 
 STAGES: tuple[Stage, ...] = (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import importlib
 import io
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -218,6 +220,39 @@ def test_bad_arguments_are_one_clear_line(scenario, tmp_path, arguments, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["embed", "narratives", "coordinate", "incidents", "link", "impact", "campaigns", "report"])
+def test_a_case_that_is_named_wrongly_is_an_error_and_not_a_new_case(tmp_path, command):
+    done = greyzone(command, tmp_path / "cace")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: no folder '{tmp_path / 'cace'}'; expected a case folder; ")
+    assert not (tmp_path / "cace").exists()
+
+
+@pytest.mark.parametrize("command", [("run", "posts.csv", "--out"), ("demo", "--out"), ("synth",)])
+def test_a_negative_seed_is_refused(tmp_path, command):
+    done = in_a_shell(*command, tmp_path / "out", "--seed", "-1")
+    assert done.returncode == 2
+    assert "greater than or equal to 0" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_text_in_another_encoding_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "posts.csv").write_bytes("text,date\nПаром знову запізнюється сьогодні,2024-02-01\n".encode("cp1251"))
+    done = greyzone("collect", tmp_path / "posts.csv", "--out", tmp_path / "case")
+    assert done.returncode == 2
+    assert "(1 rows: not valid UTF-8); expected at least one row with text; " in done.stderr
+    assert "--map encoding=NAME" in done.stderr
+    assert greyzone("collect", tmp_path / "posts.csv", "--out", tmp_path / "case", "--map", "encoding=cp1251").returncode == 0
+
+
+def test_a_file_whose_name_is_not_utf8_is_one_line(tmp_path):
+    named = pathlib.Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.jsonl"))
+    named.write_text('{"text": "The ferry is late again"}\n')
+    done = greyzone("collect", named, "--out", tmp_path / "case")
+    assert done.returncode == 2
+    assert done.stderr == f"error: the name {str(named)!r} is not valid UTF-8; expected a name that a case can record; rename the file\n"
+
+
 def commands(group=None, prefix=()):
     for name, command in (group or get_command(app)).commands.items():
         if hasattr(command, "commands"):
@@ -247,6 +282,38 @@ def test_arguments_are_forwarded_as_they_are(group, target, monkeypatch):
     assert done.exit_code == len(given)
     assert CliRunner().invoke(app, [group, target.name]).exit_code == 0
     assert met[1] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "words.tmp"), "error: no space left ([Errno 28] "),
+        (OSError(errno.EFBIG, "File too large"), "error: no space left ([Errno 27] "),
+        (MemoryError(), "error: not enough memory; "),
+    ],
+)
+def test_a_machine_that_is_full_is_one_line(monkeypatch, error, said):
+    def fail(argv):
+        raise error
+
+    fake = types.ModuleType("greyzone.training.finetune")
+    fake.main = fail
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    done = greyzone("train", "finetune")
+    assert done.returncode == 1
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_defect_is_not_dressed_up(monkeypatch):
+    def fail(argv):
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    fake = types.ModuleType("greyzone.training.finetune")
+    fake.main = fail
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    with pytest.raises(OSError, match="Bad file"):
+        greyzone("train", "finetune")
 
 
 def test_errors_of_a_forwarded_module_are_one_line(monkeypatch, capsys):

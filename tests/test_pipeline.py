@@ -185,6 +185,8 @@ def test_unknown_stage_and_empty_case(tmp_path):
         advance(tmp_path / "case", {}, until="nonsense")
     with pytest.raises(CaseError, match="no documents"):
         advance(tmp_path / "case", {})
+    with pytest.raises(InputError, match="seed -1; expected a whole number"):
+        advance(tmp_path / "case", {"documents": ["any.csv"], "seed": -1})
     with pytest.raises(InputError, match="no file or folder"):
         advance(tmp_path / "case", {"documents": [str(tmp_path / "absent.csv")]})
 

@@ -46,8 +46,12 @@ def do_collect(work: Work) -> dict[str, object]:
     merged = clean.merge_documents(chain(_archive(work), map_batches(_clean, batches(), workers=work.workers)))
     documents = merged.documents
     if documents.num_rows == 0 and settings.documents:
-        reasons = counts(merged.rejects, "reason")
-        raise InputError(f"no usable document in {', '.join(settings.documents)} ({reasons or 'no rows'})", "at least one row with text")
+        reasons = ", ".join(f"{count} rows: {reason}" for reason, count in counts(merged.rejects, "reason").items())
+        raise InputError(
+            f"no usable document in {', '.join(settings.documents)} ({reasons or 'no rows'})",
+            "at least one row with text",
+            "another column or encoding is given with --map text=COLUMN, --map encoding=NAME",
+        )
     for name, rows in (("documents", documents), ("sources", merged.sources), ("rejects", merged.rejects)):
         work.case.write_table(name, rows)
     rejected = merged.rejects.filter(pc.equal(merged.rejects["action"], "rejected"))

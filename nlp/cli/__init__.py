@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from greyzone.cli.doctrine import doctrine_app
 from greyzone.cli.evaluate import eval_app
 from greyzone.cli.printing import note, say
 from greyzone.cli.train import train_app
-from greyzone.errors import GreyzoneError
+from greyzone.errors import FULL, GreyzoneError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": journey.run,
@@ -77,10 +78,20 @@ def main() -> None:
     except GreyzoneError as error:
         note(f"error: {error}")
         raise SystemExit(error.exit_code) from error
+    except MemoryError as error:
+        note("error: not enough memory; finished stages are kept: free some, or give fewer documents, and run the same command again")
+        raise SystemExit(1) from error
     except BrokenPipeError:
         # The reader of a pipe left (`| head`); devnull keeps the interpreter from complaining once more at exit.
         sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115
         raise SystemExit(0) from None
+    except OSError as error:
+        # A library that writes a file of its own; what greyzone writes says so itself (StorageError).
+        if error.errno not in FULL:
+            raise
+        places = f"on the disk of the case and of {tempfile.gettempdir()}"
+        note(f"error: no space left ({error}); free some {places}, and run the same command again: finished stages are kept")
+        raise SystemExit(1) from error
     except KeyboardInterrupt:
         note("interrupted; run the same command again to go on from here")
         raise SystemExit(130) from None

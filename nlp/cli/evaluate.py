@@ -105,7 +105,7 @@ def eval_demo(
         Path | None, typer.Option("--out", "-o", help="Where to keep the scenario and its case; a temporary folder if not given.")
     ] = None,
     documents: Annotated[int, typer.Option("--documents", min=100)] = 5000,
-    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Seed of the scenario; may be given several times (0 if not).")] = None,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Seed of the scenario; several may be given (0 if not).")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the demo scenario and measure narratives, groups and links against its truth tables.

@@ -102,7 +102,7 @@ def update(
 def demo(
     out: OutOption = Path("demo-case"),
     documents: Annotated[int, typer.Option("--documents", min=100, help="Documents of the scenario.")] = 5000,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the scenario.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the scenario.")] = 0,
     workers: WorkersOption = None,
 ) -> None:
     """Run the bundled invented scenario, without any network, and print the path of its report.
@@ -268,8 +268,14 @@ def run_case(documents: Sequence[Path], incidents: Sequence[Path], out: Path, gi
 
 
 def advance_case(out: Path, given: dict[str, object], *, until: str | None = None, workers: int | None = None) -> None:
-    """Bring a case up to a stage with progress; `given` are the settings that change."""
+    """Bring a case up to a stage with progress; `given` are the settings that change.
+
+    Only documents or incidents make a folder: a case that is named wrongly is an error, not a new, empty case.
+    """
+    from greyzone.case import Case
     from greyzone.pipeline import advance
 
+    if "documents" not in given and "incidents" not in given:
+        Case(out)
     with progress_shown() as progress:
         advance(out, given, until=until, workers=workers, progress=progress)

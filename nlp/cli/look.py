@@ -80,7 +80,7 @@ def doctor(as_json: JsonOption = False) -> None:
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder for documents, incidents and truth tables.")],
     documents: Annotated[int, typer.Option("--documents", "-n", min=100, help="Documents to write.")] = 5000,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same files.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same files.")] = 0,
 ) -> None:
     """Write an invented campaign with known truth, of any size.
 

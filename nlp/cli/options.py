@@ -56,7 +56,7 @@ NamesOption = Annotated[
     typer.Option("--names", help="Table of names with aliases (ATT&CK, STIX, MISP), kept for the case; several times; 'none' goes back."),
 ]
 SizeOption = Annotated[int | None, typer.Option("--min-cluster-size", min=2, help="Fewest documents of a narrative (5 if not given).")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0 if not given).")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random draw (0 if not given).")]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes; all processors if not given. Results do not depend on it.")
 ]
