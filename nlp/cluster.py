@@ -8,8 +8,9 @@
    A document at mean cosine s lies at 1 / (1 + s), so that mass is counted in likeness, not in the inverse of a distance, which would
    give all weight to near-copies. A cluster must be closed, cohesive and contrasted; where it is not, its parts are asked. What joined
    a cluster at less than the likeness that is asked of it on average is left out again.
-5. Stories are the closer groups within a narrative, themes the looser groups of narratives and documents around them, each cut at one
-   likeness above the base (`STORY`, `THEME` in `greyzone.levels`): `hierarchy_` holds all three, each inside the next.
+5. Stories are the closer groups within a narrative, from one likeness above the base on (`STORY` in `greyzone.levels`). Themes are chosen
+   as narratives are, by excess of mass and closure, but by what lies below the base, where texts share a subject and no more.
+   `hierarchy_` holds all three, each inside the next.
 6. An outlier joins the narrative that holds more than `attach` of the similarity mass of its neighbours, unless it lies farther from
    the centroid than `STRETCH` times the radius that holds nine tenths of the members.
 

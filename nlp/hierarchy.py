@@ -17,6 +17,7 @@ Where a cluster fails, its parts are asked.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,6 +127,15 @@ class Tree:
         self.left_at = np.empty(self.leaders)
         self.left_at[child[leading]] = self.condensed["lambda_val"][leading]
 
+    def down_to(self, least: float) -> Tree:
+        """Return the tree with whatever happens below the inverse distance `least` happening there."""
+        tree = copy(self)
+        tree.condensed = self.condensed.copy()
+        tree.condensed["lambda_val"] = np.maximum(tree.condensed["lambda_val"], least)
+        tree.birth, tree.left_at = np.maximum(self.birth, least), np.maximum(self.left_at, least)
+        tree.birth[0] = self.birth[0]
+        return tree
+
     def gather(self, values: npt.NDArray[np.floating]) -> Doubles:
         """Add the `values` (clusters, ...) of every cluster to all that it is part of."""
         total = np.array(values, dtype=np.float64)
@@ -217,17 +227,24 @@ class Tree:
         label = np.asarray(label[: self.leaders], dtype=np.int64)
         return label, np.clip(np.nan_to_num(probability[: self.leaders]), 0.0, 1.0)
 
+    def select_between(self, refused: npt.NDArray[np.bool_], low: float, high: float) -> Ints:
+        """Return the cluster (-1: none) of each leader by excess of the mass between two inverse distances.
 
-def closures_of(label: Ints, neighbours: Neighbours, size: Ints) -> Doubles:
-    """Return the closure of each group of a partition (0 .. max): `Tree.closures` without a tree."""
-    masses, k = neighbours.masses(), neighbours.indices.shape[1]
-    own = np.minimum(size - 1, k).astype(np.float64)
-    total = masses.sum(axis=1) + own
-    inside = (masses * (label[neighbours.indices] == label[:, None])).sum(axis=1) + own
-    share = inside / np.where(total > 0, total, 1.0)
-    groups = int(label.max(initial=-1)) + 1
-    count = np.bincount(label, minlength=groups)
-    return np.asarray(np.bincount(label, weights=share, minlength=groups) / np.where(count > 0, count, 1))
+        `refused` clusters are never taken, nor is the root.
+        """
+        parent = self.condensed["parent"].astype(np.int64) - self.points
+        stay = np.clip(self.condensed["lambda_val"], low, high) - np.clip(self.birth, low, high)[parent]
+        mass = np.bincount(parent, weights=stay * self.condensed["child_size"])
+        mass[refused] = -1.0
+        parts, taken = np.zeros(len(mass)), np.zeros(len(mass), dtype=bool)
+        for cluster in range(len(mass) - 1, 0, -1):
+            taken[cluster] = mass[cluster] >= parts[cluster]
+            parts[self.above[cluster]] += max(mass[cluster], parts[cluster])
+        found = np.where(taken, np.arange(len(mass)), -1)
+        for cluster in range(1, len(mass)):
+            if found[self.above[cluster]] >= 0:
+                found[cluster] = found[self.above[cluster]]
+        return found[self.home]
 
 
 def cut(left: Ints, right: Ints, leaders: int) -> Ints:

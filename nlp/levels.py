@@ -1,5 +1,8 @@
 """Where the hierarchy of leaders is cut: stories, narratives and themes, each inside the next.
 
+Narratives have the greatest excess of mass above the base, the likeness of texts that only share a subject; themes have it below, between
+that and the floor, where texts share nothing. Both must be closed.
+
 The steps and their reasons are at the head of `greyzone.cluster`; this file is what a full fit and the birth of narratives among later
 rows have in common.
 """
@@ -13,8 +16,8 @@ from scipy.sparse import coo_array
 
 from greyzone.density import core_distances, spanning_tree
 from greyzone.graph import nearest_rows
-from greyzone.hierarchy import Branches, Neighbours, Tree, closures_of, cut
-from greyzone.linkage import Merges, average_linkage
+from greyzone.hierarchy import Branches, Neighbours, Tree, cut
+from greyzone.linkage import LAYER, Merges, average_linkage
 from greyzone.neighbours import DECIMALS, Doubles, Ints, unit_rows
 from greyzone.records import Floats
 
@@ -27,8 +30,8 @@ BRIDGES = 8
 ALONE = 0.7
 """Share of the closure asked for that does for a cluster beside which there is no closed one."""
 
-STORY, THEME = 0.5, 0.1
-"""Likeness down to which groups are stories, and themes, as a share of what lies between the base and 1."""
+STORY = 0.5
+"""Likeness down to which groups are stories, as a share of what lies between the base and 1."""
 
 STRETCH = 1.5
 """An outlier may lie this many radii from the centroid: to have no other narrative near is not to have a home."""
@@ -64,9 +67,9 @@ class Rule:
         return self._above_base(STORY)
 
     @property
-    def theme(self) -> float:
-        """Return the mean cosine down to which groups are themes."""
-        return self._above_base(THEME)
+    def subject(self) -> float:
+        """Return the mean cosine up to which groups share a subject and no more: the base, a layer above the floor at least."""
+        return max(self.base, FLOOR + LAYER)
 
     def _above_base(self, share: float) -> float:
         return self.base + share * (1.0 - self.base)
@@ -103,22 +106,25 @@ def find_levels(rows: Floats, size: Ints, neighbours: Neighbours, rule: Rule, *,
         rows, size = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)]), np.append(size, rule.min_cluster_size)
         neighbours, outside = neighbours.with_lone(), np.append(outside, 0.0)
     merges = average_linkage(rows, *_pairs(neighbours), floor=FLOOR, nearest=lambda means: nearest_rows(means, BRIDGES, device=rule.device))
+    whole = Tree(_branches(merges, len(rows), rule.base), size, rule.min_cluster_size)
+    closed = whole.closures(neighbours, size, outside)
     if rule.linkage == "density":
         core = core_distances(neighbours.similarities, rule.min_samples)
         edges = spanning_tree(rows, neighbours.indices, 1.0 - neighbours.similarities, core)
         tree = Tree(Branches(edges.left, edges.right, edges.distance, core), size, rule.min_cluster_size)
         reach = 1.0 - 1.0 / np.where(tree.birth > 0, tree.birth, 1.0)
+        label, strength = _select(tree, tree.closures(neighbours, size, outside), tree.cohesions(rows), reach, rule)
     else:
-        tree = Tree(_branches(merges, len(rows), rule.base), size, rule.min_cluster_size)
-        reach = np.maximum(tree.birth - 1.0, 0.0)
-    label, strength = _select(tree, tree.closures(neighbours, size, outside), tree.cohesions(rows), reach, rule)
+        # What merged below the base is one there: a shared subject is no shared story.
+        tree = whole.down_to(1.0 + max(rule.base, 0.0))
+        label, strength = _select(tree, closed, tree.cohesions(rows), np.maximum(tree.birth - 1.0, 0.0), rule)
     if rule.linkage == "average" and not rule.allow_single_cluster:
         label = np.where(tree.left_at - 1.0 < rule.fringe, -1, label)
         held = np.bincount(label[label >= 0], weights=size[label >= 0], minlength=1)
         label = _compact(np.where(held[label] >= rule.min_cluster_size, label, -1))
         label, strength = _repeated(label, strength, size, neighbours, outside, rule, real)
     label, strength = _attach(rows, label, strength, neighbours, rule.attach)
-    theme = _themes(merges, label, size, neighbours, rule)
+    theme = _themes(whole.select_between(closed < rule.closure, 1.0 + FLOOR, 1.0 + rule.subject), label, size, rule)
     return np.column_stack([_stories(merges, label, size, rule), label, theme])[:real], strength[:real]
 
 
@@ -167,14 +173,14 @@ def _pairs(neighbours: Neighbours) -> tuple[Ints, Ints, Doubles]:
 
 
 def _branches(merges: Merges, leaders: int, base: float) -> Branches:
-    """Return merges as branches of one tree; what merged below `base`, or never, meets there: a shared subject is no shared story.
+    """Return merges as branches of one tree; what never merged meets at a likeness of 0.
 
     Copies are one where their leader first merges: a text that many repeat is part of its story, not a narrative of its own beside it.
     A leader that merges with nothing above `base` is one with its copies from the start.
     """
     group = cut(merges.left, merges.right, leaders)
     _, heads = np.unique(group, return_index=True)
-    height = np.maximum(np.concatenate([merges.height, np.zeros(len(heads) - 1)]), base)
+    height = np.concatenate([merges.height, np.zeros(len(heads) - 1)])
     first = np.full(leaders, -1.0)
     for side in (merges.left, merges.right):
         np.maximum.at(first, side, merges.height)
@@ -201,17 +207,19 @@ def _stories(merges: Merges, label: Ints, size: Ints, rule: Rule) -> Ints:
     return _compact(found)
 
 
-def _themes(merges: Merges, label: Ints, size: Ints, neighbours: Neighbours, rule: Rule) -> Ints:
-    """Return the groups of a theme's likeness that hold a narrative, or are closed and have documents enough."""
-    near = merges.height >= rule.theme
-    inside = np.flatnonzero(label >= 0)
-    _, first = np.unique(label[inside], return_index=True)
-    # A narrative that merges further down still lies within one theme.
-    heads = inside[first][label[inside]] if len(inside) else inside
-    group = cut(np.concatenate([merges.left[near], heads]), np.concatenate([merges.right[near], inside]), len(label))
-    kept = (np.bincount(group, weights=size) >= rule.min_cluster_size) & (closures_of(group, neighbours, size) >= rule.closure)
-    kept[group[inside]] = True
-    return _compact(np.where(kept[group], group, -1))
+def _themes(theme: Ints, label: Ints, size: Ints, rule: Rule) -> Ints:
+    """Return themes of documents enough, each narrative whole in the one that has most of its documents; in its own where none has any."""
+    inside, kinds = np.flatnonzero(label >= 0), int(theme.max(initial=0)) + 1
+    placed = inside[theme[inside] >= 0]
+    pairs, which = np.unique(label[placed] * kinds + theme[placed], return_inverse=True)
+    order = np.lexsort((-np.bincount(which, weights=size[placed]), pairs // kinds))
+    narratives, first = np.unique(pairs[order] // kinds, return_index=True)
+    home = kinds + np.arange(int(label.max(initial=-1)) + 1)
+    home[narratives] = pairs[order][first] % kinds
+    theme = theme.copy()
+    theme[inside] = home[label[inside]]
+    held = np.bincount(theme[theme >= 0], weights=size[theme >= 0], minlength=1)
+    return _compact(np.where(held[theme] >= rule.min_cluster_size, theme, -1))
 
 
 def _compact(label: Ints) -> Ints:

@@ -127,6 +127,28 @@ def test_narratives_on_one_subject_are_one_theme():
         assert (NarrativeClusterer(level=level).fit(rows).labels_ == column).all()
 
 
+def test_a_theme_holds_narratives_whole_by_hand():
+    # Narrative 0 has two documents in theme 4 and three in theme 7, narrative 1 none in any, narrative 2 two copies in theme 4.
+    label = np.array([0, 0, 0, 0, 0, 1, 1, 2, -1, -1, -1])
+    theme = np.array([4, 4, 7, 7, 7, -1, -1, 4, 4, 9, -1])
+    size = np.array([1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 5])
+    rule = levels.Rule(3, "average", 3, "eom", 0.75, 0.2, 0.2, 0.8, False, "cpu", 0.3)
+    # Theme 9 has one document: too few.
+    assert levels._themes(theme, label, size, rule).tolist() == [1, 1, 1, 1, 1, 2, 2, 0, 0, -1, -1]
+    assert (rule.subject, levels.Rule(3, "average", 3, "eom", 0.75, 0.2, 0.2, 0.8, False, "cpu", 0.0).subject) == (0.3, pytest.approx(0.12))
+
+
+def test_subjects_are_themes_though_they_hold_more_than_a_twentieth_of_all_pairs():
+    # Two subjects of four narratives each: the base, a high quantile of all cosines, lies within a subject.
+    generator = np.random.default_rng(6)
+    axes = np.eye(80)
+    tellings = [0.6 * axes[number // 4] + 0.8 * axes[10 + number] for number in range(8)]
+    rows = np.repeat(tellings, 12, axis=0) + generator.normal(scale=0.06, size=(96, 80))
+    model = NarrativeClusterer().fit(np.concatenate([rows, generator.normal(size=(30, 80))]))
+    assert partition(model.hierarchy_[:96, 1]) == {frozenset(range(start, start + 12)) for start in range(0, 96, 12)}
+    assert partition(model.hierarchy_[:96, 2]) == {frozenset(range(48)), frozenset(range(48, 96))}
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_every_story_has_one_narrative_and_every_narrative_one_theme(seed):

@@ -17,7 +17,7 @@ from greyzone import graph, joining, lists
 from greyzone import linkage as average
 from greyzone.cluster import NarrativeClusterer
 from greyzone.graph import neighbour_graph
-from greyzone.hierarchy import Branches, Neighbours, Tree, base_similarity, closures_of, cut
+from greyzone.hierarchy import Branches, Neighbours, Tree, base_similarity, cut
 from greyzone.linkage import average_linkage
 from greyzone.lists import Shelf, learn_lists, nearest_on_shelf, whole_rows
 from greyzone.models.search import Search
@@ -121,14 +121,50 @@ def test_tree_figures_are_the_naive_ones():
         assert cohesions[cluster] == pytest.approx(np.mean(pairs) if pairs else 1.0, abs=1e-5)
 
 
-def test_closures_of_a_partition_by_hand():
-    # Rows 0 and 1 are each other's nearest, 2 has two neighbours as near in the other group.
-    near = Neighbours(np.array([[1, 2], [0, 2], [0, 1]]), np.array([[0.9, 0.9], [0.9, -1.0], [0.9, 0.9]]))
-    found = closures_of(np.array([0, 0, 1]), near, np.array([1, 1, 2]))
-    mass, none = np.exp(-1.0), np.exp(-20.0)
-    assert found[0] == pytest.approx((0.5 + mass / (mass + none)) / 2)
-    # Its copy is the only one of its group: 1 of 1 + 2 exp(-1).
-    assert found[1] == pytest.approx(1 / (1 + 2 * mass))
+def grown(seed: int, low: float = -1.0) -> Tree:
+    """Return a tree of a few stories, heights below `low` raised to it."""
+    rows, _ = stories(seed, count=4, size=8, noise=12, width=10, spread=0.25)
+    merges = average_linkage(rows, *all_pairs(rows), floor=-1.0)
+    size = np.random.default_rng(seed).integers(1, 3, len(rows))
+    return Tree(Branches(merges.left, merges.right, 1.0 / (2.0 + np.maximum(merges.height, low)), np.full(len(rows), 0.3)), size, 4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.floats(-0.2, 0.6))
+def test_a_tree_down_to_a_height_is_that_of_raised_merges(seed, low):
+    raised, whole = grown(seed, low), grown(seed)
+    cleared = whole.down_to(2.0 + low)
+    assert (cleared.above == raised.above).all()
+    assert cleared.birth == pytest.approx(raised.birth)
+    assert cleared.left_at == pytest.approx(raised.left_at)
+    refused = np.random.default_rng(seed).random(len(raised.above)) < 0.2
+    assert (cleared.select(refused, "eom", False)[0] == raised.select(refused, "eom", False)[0]).all()
+    assert whole.birth[1:].min() < 2.0 + low or (cleared.birth == whole.birth).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.1, 0.4))
+def test_mass_between_two_heights_is_the_greatest_of_all_choices(seed, high):
+    tree, low, high = grown(seed), 2.05, 2.0 + high
+    refused = np.random.default_rng(seed).random(len(tree.above)) < 0.3
+    between = lambda value: min(max(float(value), low), high)  # noqa: E731
+    mass = np.zeros(len(tree.above))
+    for parent, _, leaving, size in tree.condensed.tolist():
+        mass[parent - tree.points] += (between(leaving) - between(tree.birth[parent - tree.points])) * size
+
+    def best(cluster: int) -> float:
+        parts = sum(best(int(part)) for part in np.flatnonzero(tree.above == cluster) if part != cluster)
+        return parts if refused[cluster] or cluster == 0 else max(parts, mass[cluster])
+
+    found = tree.select_between(refused, low, high)
+    chosen = np.unique(found[found >= 0])
+    assert mass[chosen].sum() == pytest.approx(best(0))
+    assert not refused[chosen].any()
+    for row, home in enumerate(tree.home.tolist()):
+        path = [home]
+        while path[-1] != 0:
+            path.append(int(tree.above[path[-1]]))
+        assert [cluster for cluster in path if cluster in chosen] == ([found[row]] if found[row] >= 0 else [])
 
 
 def test_base_is_what_a_subject_shares():
