@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from greyzone.engine import on_threads
 from greyzone.lists import LIST_ROWS, Lists, Shelf, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import Doubles, Ints, leaders, nearest, pair_similarities
@@ -155,10 +156,13 @@ def _leaders_by_list(rows: Floats, home: Ints, duplicates: float) -> Ints:
     order = np.argsort(home, kind="stable")
     bounds = np.flatnonzero(np.r_[True, np.diff(home[order]) > 0, True])
     leader = np.arange(len(rows), dtype=np.int64)
-    for start, stop in itertools.pairwise(bounds):
-        members = order[start:stop]
+
+    def lead(list_bounds: tuple[int, int]) -> None:
+        members = order[slice(*list_bounds)]
         some = members[_perhaps_copied(rows[members, :HEAD_AXES], duplicates)] if len(members) <= SCREENED_ROWS else members
         leader[some] = some[leaders(rows[some], duplicates)]
+
+    on_threads(lead, itertools.pairwise(bounds.tolist()))
     return leader
 
 

@@ -38,7 +38,7 @@ PATIENCE = 2
 """Lists running that bring a query no nearer neighbour before it stops looking: most rows of background stop early, most rows of a
 narrative that k-means cut go on."""
 
-BLOCK_ROWS = 2**15
+BLOCK_ROWS = 2**10
 """Rows scaled at a time; it leaves no trace in the result."""
 
 Numbers = npt.NDArray[np.int32]
@@ -53,10 +53,13 @@ def whole_rows(rows: Floats, chosen: Ints | None = None) -> Floats:
     # Rounding lengthens a row by half a unit an axis at most.
     scale = np.float32(NORM - math.sqrt(rows.shape[1]) / 2 - 1)
     out = np.empty((len(rows) if chosen is None else len(chosen), rows.shape[1]), dtype=np.float32)
-    for start in range(0, len(out), BLOCK_ROWS):
+
+    def scale_block(start: int) -> None:
         block = slice(start, start + BLOCK_ROWS)
         np.multiply(rows[block] if chosen is None else rows[chosen[block]], scale, out=out[block])
         np.rint(out[block], out=out[block])
+
+    on_threads(scale_block, range(0, len(out), BLOCK_ROWS))
     return out
 
 
@@ -64,9 +67,10 @@ def norms(whole: Floats) -> Doubles:
     """Return the (n,) norm of each row, 1 for a zero row."""
     out = np.empty(len(whole), dtype=np.float64)
     for start in range(0, len(whole), BLOCK_ROWS):
-        block = whole[start : start + BLOCK_ROWS].astype(np.float64)
-        out[start : start + BLOCK_ROWS] = np.sqrt((block * block).sum(axis=1))
-    return np.where(out > 0, out, 1.0)
+        block = whole[start : start + BLOCK_ROWS]
+        # Sums of squares of whole numbers are exact up to 2^24.
+        out[start : start + BLOCK_ROWS] = np.vecdot(block, block)
+    return np.where(out > 0, np.sqrt(out), 1.0)
 
 
 @dataclass(frozen=True, slots=True)

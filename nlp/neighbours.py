@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from greyzone.engine import on_threads
 from greyzone.records import Floats
 
 Ints = npt.NDArray[np.int64]
@@ -37,13 +38,16 @@ def unit_rows(vectors: npt.NDArray[np.floating]) -> Floats:
     """Return `vectors` (n, d) scaled to norm 1 in float32; zero rows stay zero."""
     out = np.empty(vectors.shape, dtype=np.float32)
     step = max(1, UNIT_CELLS // max(1, vectors.shape[1]))
-    for start in range(0, len(vectors), step):
+
+    def scale_block(start: int) -> None:
         rows = np.ascontiguousarray(vectors[start : start + step], dtype=np.float64)
         scale = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
         rows = rows / np.where(scale > 0, scale, 1.0)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
         # Adding 0 turns -0 into 0, so that equal rows have equal bytes.
         out[start : start + step] = (rows / np.where(norms > 0, norms, 1.0)).astype(np.float32) + np.float32(0)
+
+    on_threads(scale_block, range(0, len(vectors), step))
     return out
 
 
@@ -78,9 +82,12 @@ def _row_hashes(rows: Floats) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.ui
     factors = np.random.default_rng(0).integers(0, 2**63, size=(rows.shape[1], 2), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     found = np.empty((2, len(rows)), dtype=np.uint64)
     step = max(1, UNIT_CELLS // rows.shape[1])
-    for start in range(0, len(rows), step):
+
+    def hash_block(start: int) -> None:
         numbers = np.ascontiguousarray(rows[start : start + step]).view(np.uint32).astype(np.uint64)
         found[:, start : start + step] = (numbers @ factors).T
+
+    on_threads(hash_block, range(0, len(rows), step))
     for half in found:
         half ^= half >> np.uint64(29)
         half *= np.uint64(0xBF58476D1CE4E5B9)
