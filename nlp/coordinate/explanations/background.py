@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from greyzone.coordinate.bicm import Ints
 from greyzone.coordinate.traces import Corpus, Labels, Trace
+from greyzone.coordinate.traces.content import reposted
 
 Publishers = dict[str, frozenset[int]]
 """Rows of `Corpus.names` of the outlets by what they published."""
@@ -91,8 +92,7 @@ class Background:
         What a document says is the post that it repeats or else its own text, copies being one text, and every address in it.
         """
         table, size = self.corpus.table, self.corpus.table.num_rows
-        given = _filled(table["repost_of"])
-        text = pc.coalesce(pc.binary_join_element_wise("repost", given, ":"), self.corpus.representative)
+        text = pc.coalesce(pc.binary_join_element_wise("repost", reposted(self.corpus), ":"), self.corpus.representative)
         codes = _codes(text)
         addresses = table["urls"].combine_chunks()
         parents, urls = pc.list_parent_indices(addresses).to_numpy(), _codes(_filled(pc.list_flatten(addresses)))
