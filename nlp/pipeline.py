@@ -386,7 +386,7 @@ STAGES: tuple[Stage, ...] = (
         "incidents",
         (),
         ("reports", "incident_rejects", "incidents", "merges"),
-        ("incidents", "incident_mapping", "encoder", "doctrine", "today"),
+        ("incidents", "incident_mapping", "doctrine", "today"),
         acts.do_incidents,
     ),
     Stage(

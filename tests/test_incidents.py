@@ -22,7 +22,7 @@ from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.incidents import TECHNIQUE_CLASSES, canonicalise, read_reports
 from greyzone.incidents.eurepoc import parse_list
-from greyzone.incidents.reports import clean_text, entities_in
+from greyzone.incidents.reports import clean_text, entities_in, list_of, origin_of
 from greyzone.records import INCIDENTS, MERGES, REPORTS, table
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -257,6 +257,15 @@ def test_any_table_by_a_mapping(tmp_path, form):
     assert batch.rejects.column("reason").to_pylist() == ["row without name and description"]
 
 
+def test_a_merged_list_says_row_by_row_who_said_it(tmp_path):
+    rows = [PLAIN[0] | {"From": name} for name in ("CSIS", "", "Unknown")]
+    mapping = MAPPING | {"columns": MAPPING["columns"] | {"source": "From"}}
+    batch = read_reports(write_csv(tmp_path / "t.csv", rows), mapping=mapping)
+    assert batch.reports.column("source").to_pylist() == ["CSIS via list", "list", "list"]
+    assert origin_of("CSIS via list") == origin_of("csis") == "csis"
+    assert list_of("CSIS via list") == list_of("list") == "list"
+
+
 def test_reports_after_the_as_of_date_are_rejected(tmp_path):
     path = write_csv(tmp_path / "d.csv", [DCID, DCID | {"interactionstartdate": "2030-02-03", "interactionenddate": ""}])
     batch = read_reports(path, as_of=datetime(2025, 1, 1, tzinfo=UTC))
@@ -464,6 +473,14 @@ def test_reprints_of_one_origin_count_once(first, second, credibility):
     rows += [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(60)]
     row = next(item for item in merged(rows).incidents.to_pylist() if item["target_state"] == "EE")
     assert (row["sources"], row["credibility"]) == (["one", "two"], pytest.approx(credibility))
+
+
+@pytest.mark.parametrize(("sources", "credibility"), [(["csis", "CSIS via list"], 0.7), (["CFR via list", "CSIS via list", "csis"], 0.91)])
+def test_what_lists_take_from_one_source_counts_once(sources, credibility):
+    rows = [report(report_id=f"rep-{at}", source=source, name=LONG_NAME) for at, source in enumerate(sources)]
+    rows += [report(report_id=f"rep-x{at}", name=f"Matter q{at}q", target_states=["FR"]) for at in range(60)]
+    row = next(item for item in merged(rows).incidents.to_pylist() if item["target_state"] == "EE")
+    assert (row["sources"], row["credibility"]) == (sorted(sources), pytest.approx(credibility))
 
 
 def test_levels_of_sources_that_disagree_are_no_narrower_than_their_disagreement():

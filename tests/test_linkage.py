@@ -9,6 +9,7 @@ import pytest
 
 from greyzone.doctrine import load_doctrine
 from greyzone.incidents import canonicalise
+from greyzone.incidents.canonical import _with_onset
 from greyzone.incidents.crowds import Crowds
 from greyzone.incidents.rarity import rarity_of
 from greyzone.incidents.record import record_of
@@ -86,7 +87,7 @@ def test_a_report_with_two_likely_counterparts_is_left_to_a_person():
     rows = [
         told(0, "a", "Lanternfish wiper in the beacon office of Harju and on phone lines of Viru pier", 4),
         told(1, "b", "Lanternfish wiper erased pay slips of the beacon office of Harju", 4),
-        told(2, "b", "Phone lines of Viru pier flooded by Lanternfish", 5),
+        told(2, "b", "Phone lines of Viru pier flooded by Lanternfish", 6),
     ]
     result = merged([*rows, *crowd()])
     alone = merged([*rows[:2], *crowd()])
@@ -109,23 +110,54 @@ def test_a_report_of_a_third_source_changes_little_for_pairs_of_the_others():
     assert first == second
 
 
-def test_meaning_tells_what_words_do_not():
-    names = ["Lanternfish strike on trams", "Attack upon the rail network of the capital"]
-    rows = [report(report_id=f"rep-{at}", source=f"s{at}", name=name) for at, name in enumerate(names)]
-    many = [
-        report(report_id=f"rep-x{at}", source=f"s{at % 2}", name=f"Matter q{at}q", target_states=[["FR"], ["DE"]][at // 2 % 2])
-        for at in range(400)
-    ]
-    vectors = np.random.default_rng(0).normal(size=(402, 16)).astype(np.float32)
-    vectors[1] = vectors[0] + 0.05 * vectors[1]
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    whole = table([*rows, *many], REPORTS)
-    assert canonicalise(whole, doctrine=DOCTRINE).merges.num_rows == 0
-    pair = canonicalise(whole, doctrine=DOCTRINE, vectors=vectors).merges.to_pylist()
-    assert [(row["report_a"], row["report_b"]) for row in pair] == [("rep-0", "rep-1")]
-    order = np.random.default_rng(1).permutation(402)
-    again = canonicalise(whole.take(order), doctrine=DOCTRINE, vectors=vectors[order])
-    assert again.merges.to_pylist() == pair
+def public(month: int, first: int, last: int) -> dict[str, object]:
+    """A report of which only the disclosure is known."""
+    dates = {"disclosed_lo": day(month, first), "disclosed_hi": day(month, last, 23)}
+    return {"onset_lo": None, "onset_hi": None, "onset_precision": "unknown"} | dates
+
+
+def ways(one: dict[str, object], other: dict[str, object], others: list[dict[str, object]]) -> dict[str, float]:
+    rows = [report(**one), report(report_id="rep-1", source="two") | other, *others]
+    records = [record_of(_with_onset(row, DOCTRINE)) for row in table(rows, REPORTS).to_pylist()]
+    return dict(Crowds(records, DOCTRINE.section("canonical")).where_and_when(0, 1))
+
+
+def test_two_disclosures_are_compared_with_each_other_and_not_by_the_year_before_them():
+    numbers = DOCTRINE.section("canonical")
+    near = ways(public(5, 4, 4) | {"technique_class": "espionage"}, public(5, 1, 31) | {"technique_class": "espionage"}, [])
+    assert near["public"] == pytest.approx(np.log(numbers["date_agree"]))
+    far = ways(public(9, 4, 4) | {"technique_class": "espionage"}, public(5, 1, 31) | {"technique_class": "espionage"}, [])
+    # 31 May ends 95 days before 4 September begins.
+    assert far["public"] == pytest.approx(np.log((1 - numbers["date_agree"]) / (1 + 95.04 / numbers["gap_days"])), abs=0.01)
+
+
+def test_an_onset_meets_a_disclosure_by_how_soon_such_events_become_public():
+    numbers = DOCTRINE.section("canonical")
+    busy = [report(report_id=f"rep-x{at}", onset_lo=day(4, 1 + at), onset_hi=day(4, 1 + at, 23)) for at in range(25)]
+    seen = ways({}, public(5, 4, 4) | {"technique_class": "disruption"}, busy)
+    assert seen["public within 5 days"] == pytest.approx(np.log(numbers["prompt_open"]))
+    hidden = ways({}, public(5, 4, 4) | {"technique_class": "espionage"}, busy)
+    assert "public within 365 days" in hidden
+    # The next day of another time zone is the same day.
+    assert "public within 30 days" in ways({"onset_lo": day(5, 5), "onset_hi": day(5, 5, 23)}, public(5, 4, 4), [])
+
+
+def test_the_next_day_of_a_campaign_is_another_attack():
+    numbers = DOCTRINE.section("canonical")
+    later = {"onset_lo": day(5, 14), "onset_hi": day(5, 14, 23)}
+    seen = ways({}, later | {"technique_class": "disruption"}, [])["onset"]
+    hidden = ways({"technique_class": "espionage"}, later | {"technique_class": "espionage"}, [])["onset"]
+    days = 9 + 1 / 24
+    assert seen == pytest.approx(np.log((1 - numbers["date_agree"]) / (1 + days / numbers["gap_days_open"])))
+    assert hidden == pytest.approx(np.log((1 - numbers["date_agree"]) / (1 + days / numbers["gap_days"])))
+
+
+def test_a_state_that_a_text_names_counts_where_it_meets_and_not_where_it_does_not():
+    text = {"target_states": [], "description": "Otters flooded a portal of Estonia"}
+    assert "state EE" in ways({}, text, [])
+    assert not any("state" in name for name in ways({"target_states": ["FR"]}, text, []))
+    suspected = text | {"actors": [{"name": "otters", "state": "EE", "probability": 0.5, "said_by": "x"}]}
+    assert not any("state" in name for name in ways({}, suspected, []))
 
 
 def test_what_different_events_share_is_measured_and_the_ratio_rises():

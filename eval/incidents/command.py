@@ -24,7 +24,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="greyzone eval incidents", description="Measure how reports of one event become one incident.")
     add_options(parser, PARTS)
     parser.add_argument("--data", help="folder of the data sets; GREYZONE_DATA if not given")
-    parser.add_argument("--words-only", action="store_true", help="compare without the meaning of the texts, part pairs")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="reports of part scale (10000 50000)")
     parser.add_argument("--megabytes", type=int, default=200, help="size of the bundle of part bad-input (200)")
     given = parser.parse_args(argv)
@@ -32,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _pairs(given: argparse.Namespace) -> Output:
-    found = measure(data_folder(given.data), encoder=None if given.words_only else "default")
+    found = measure(data_folder(given.data))
     return format_measured(found), [asdict(row) for row in found.agreements] + [{"clusters": found.clusters, "seconds": found.seconds}]
 
 

@@ -26,12 +26,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from greyzone.doctrine import load_doctrine
-from greyzone.embed import document_texts, embed_texts
 from greyzone.errors import InputError
 from greyzone.eval.footprint import peak_bytes
 from greyzone.eval.incidents.tables import key_of, published_reports
 from greyzone.incidents import canonicalise
-from greyzone.models import load_encoder
 from greyzone.records import Canonical
 
 ASKED_PRECISION, ASKED_RECALL = 0.95, 0.85
@@ -92,11 +90,11 @@ def labelled_pairs() -> list[Labelled]:
     return found
 
 
-def measure(folder: Path, *, encoder: str | None = "default") -> Measured:
-    """Read the published tables, make them canonical and compare with the sample; `encoder` None leaves meaning out."""
+def measure(folder: Path) -> Measured:
+    """Read the published tables, make them canonical and compare with the sample."""
     reports = published_reports(folder)
     started = time.process_time()
-    canonical = canonical_of(reports, encoder)
+    canonical = canonicalise(reports, doctrine=load_doctrine())
     seconds = time.process_time() - started
     group = group_of(reports, canonical)
     rows = reports.select(["source", "offset", "report_id"]).to_pylist()
@@ -113,14 +111,6 @@ def measure(folder: Path, *, encoder: str | None = "default") -> Measured:
     names = sorted({_sources(pair) for pair in pairs})
     agreements += [agreement(f"{name}, reported", pairs, found, partial(_of, name)) for name in names]
     return Measured(agreements, clusters(rows, group, canonical), seconds, peak_bytes() / 1e6)
-
-
-def canonical_of(reports: pa.Table, encoder: str | None) -> Canonical:
-    """Make reports canonical, with the vectors of an encoder where one is named."""
-    vectors = None
-    if encoder is not None:
-        vectors = embed_texts(document_texts(reports["name"], reports["description"]), load_encoder(encoder))
-    return canonicalise(reports, doctrine=load_doctrine(), vectors=vectors)
 
 
 def group_of(reports: pa.Table, canonical: Canonical) -> dict[str, str]:

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from greyzone.eval.incidents.tables import key_of, published_reports
+from greyzone.eval.incidents.tables import key_of, published_reports, table_of
 from greyzone.text import fold
 
 NEAREST, APART = 3, 120
@@ -63,7 +63,7 @@ def candidates(rows: Sequence[Row]) -> list[Candidate]:
     lows, highs = (np.array([span[side] for span in spans]) for side in (0, 1))
     states = _holdings([frozenset(map(str, row["target_states"] or [])) for row in ordered])  # type: ignore[call-overload]
     actors = _holdings([_actors(row) for row in ordered])
-    sources = np.array([str(row["source"]) for row in ordered])
+    sources = np.array([table_of(row) for row in ordered])
     found: dict[tuple[int, int], float] = {}
     nearest: set[tuple[int, int]] = set()
     for source in sorted(set(sources)):

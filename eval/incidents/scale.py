@@ -14,8 +14,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
+from greyzone.doctrine import load_doctrine
 from greyzone.eval.footprint import peak_bytes
-from greyzone.eval.incidents.pairs import canonical_of, group_of
+from greyzone.eval.incidents.pairs import group_of
+from greyzone.incidents import canonicalise
 from greyzone.records import REPORTS, content_id, table
 
 SIZES = (10_000, 50_000)
@@ -71,7 +73,7 @@ def measure_scale(say: Callable[[str], None], sizes: Sequence[int] = SIZES) -> I
     for size in sizes:
         reports, truth = invented(size)
         started = time.process_time()
-        canonical = canonical_of(reports, "default")
+        canonical = canonicalise(reports, doctrine=load_doctrine())
         seconds = time.process_time() - started
         group = group_of(reports, canonical)
         found = _pairs({name: group[name] for name in truth})

@@ -7,10 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from greyzone.incidents import read_reports
+from greyzone.incidents.reports import list_of
 
 MAPPING: dict[str, object] = {
     "source": "ukraine",
     "columns": {
+        "source": "source",
         "name": "canonical_incident_name",
         "description": "description",
         "source_id": "original_id",
@@ -44,5 +46,10 @@ def published_reports(folder: Path) -> pa.Table:
 
 
 def key_of(row: dict[str, object]) -> str:
-    """Return "source:row" of a report: its table and 1-based row there."""
-    return f"{row['source']}:{row['offset']}"
+    """Return "table:row" of a report: its table and 1-based row there."""
+    return f"{table_of(row)}:{row['offset']}"
+
+
+def table_of(row: dict[str, object]) -> str:
+    """Return the table that a report stands in, by its source."""
+    return list_of(str(row["source"]))

@@ -28,8 +28,7 @@ def do_incidents(work: Work) -> dict[str, object]:
     batches = [_read_reports(path, settings.incident_mapping, until) for path in settings.incidents]
     reports = pa.concat_tables([batch.reports for batch in batches]) if batches else empty(REPORTS)
     rejects = pa.concat_tables([batch.rejects for batch in batches]) if batches else empty(REJECTS)
-    vectors = embed.embed_texts(embed.document_texts(reports["name"], reports["description"]), work.encoder, cache=work.cache)
-    canonical = incidents.canonicalise(reports, doctrine=work.doctrine, vectors=vectors)
+    canonical = incidents.canonicalise(reports, doctrine=work.doctrine)
     tables = {"reports": reports, "incident_rejects": rejects, "incidents": canonical.incidents, "merges": canonical.merges}
     for name, rows in tables.items():
         work.case.write_table(name, rows)

@@ -94,9 +94,9 @@ def _keys(record: Record, rarity: Rarity) -> Iterator[str]:
     quarters = [f"q{period}" for period in _periods(record, _QUARTER)]
     yield from held
     for word in held:
-        yield from (f"{word} {state}" for state in record.states)
+        yield from (f"{word} {state}" for state in record.states or record.named)
         yield from (f"{word} {quarter}" for quarter in quarters)
-    for state in record.states:
+    for state in record.states or record.named:
         yield from (f"{state} m{month}" for month in _periods(record, _MONTH))
 
 

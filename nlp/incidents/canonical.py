@@ -5,8 +5,8 @@
 - level: triangular around the crosswalk of each graded report; several sources give the widest envelope with the mean mode
 - reach: the widest; credibility: 1 - prod(1 - pi) over origins, capped at credibility.ceiling: a source counts once, and sources that
   cite one address or print one text are one origin
-- disclosure: the earliest over the reports, as an interval [min lo, min hi]; no onset reaches past it; the latest, if wholly after it, is
-  kept too, since what was taken is often published months later
+- disclosure: the earliest over the reports, as an interval [min lo, min hi] of those that hold no narrower one; no onset reaches past it;
+  the latest, if wholly after it, is kept too, since what was taken is often published months later
 - a report that dates its disclosure alone began at most canonical.open_days or hidden_days before, by whether its technique is seen at once
 - onset: what all reports allow, else the whole span; a day that contradicts the rest, but with day and month changed fits another source,
   is read so and flagged; where no other source shows it, it is kept and flagged as possibly swapped
@@ -28,19 +28,16 @@ import pyarrow as pa
 
 from greyzone.doctrine import Doctrine
 from greyzone.incidents.linkage import Linkage, compare
-from greyzone.incidents.record import BOUNDED, Record, gap, public_gap, record_of
-from greyzone.incidents.reports import span_precision, unique
-from greyzone.records import INCIDENTS, MERGES, PRECISIONS, REACHES, REPORTS, Canonical, Floats, check, content_id, table
+from greyzone.incidents.record import BOUNDED, OPEN, Record, gap, public_gap, record_of
+from greyzone.incidents.reports import origin_of, span_precision, unique
+from greyzone.records import INCIDENTS, MERGES, PRECISIONS, REACHES, REPORTS, Canonical, check, content_id, table
 from greyzone.text import fold
 
 Row = dict[str, object]
 _TEXT = 24
 
-OPEN = frozenset({"disruption", "defacement", "doxing", "ransomware", "influence"})
-"""Technique classes that are seen when they happen, or that happen by being shown."""
 
-
-def canonicalise(reports: pa.Table, *, doctrine: Doctrine, vectors: Floats | None = None) -> Canonical:
+def canonicalise(reports: pa.Table, *, doctrine: Doctrine) -> Canonical:
     """Merge reports of one event and return one row an (event, target state).
 
     Parameters
@@ -49,9 +46,6 @@ def canonicalise(reports: pa.Table, *, doctrine: Doctrine, vectors: Floats | Non
         A table of `REPORTS`; rows of one report_id count once.
     doctrine
         Gives the numbers of ``canonical``, ``crosswalk``, ``levels``, ``unknown_level``, ``credibility`` and the critical sectors.
-    vectors
-        (reports, d) unit rows of what the reports say, row i for row i (`greyzone.embed.document_texts` of name and description); without
-        them reports are compared by their words alone.
 
     Returns
     -------
@@ -59,13 +53,10 @@ def canonicalise(reports: pa.Table, *, doctrine: Doctrine, vectors: Floats | Non
         Incidents ordered by incident_id, and the log of merged and reviewed pairs ordered by the ids of their reports.
     """
     rows: list[Row] = check(reports, REPORTS, "reports").to_pylist()
-    order = sorted(
-        range(len(rows)), key=lambda at: (str(rows[at]["report_id"]), str(rows[at]["path"]), cast("int", rows[at]["offset"] or 0))
-    )
-    kept = list({str(rows[at]["report_id"]): at for at in reversed(order)}.values())[::-1]
-    distinct = [_with_onset(rows[at], doctrine) for at in kept]
+    rows.sort(key=lambda row: (str(row["report_id"]), str(row["path"]), cast("int", row["offset"] or 0)), reverse=True)
+    distinct = [_with_onset(row, doctrine) for row in {str(row["report_id"]): row for row in rows}.values()][::-1]
     records = [record_of(row) for row in distinct]
-    groups, log = _merge(records, compare(records, doctrine, None if vectors is None else vectors[kept]), doctrine)
+    groups, log = _merge(records, compare(records, doctrine), doctrine)
     incidents = [incident for group in groups for incident in _incidents([distinct[at] for at in group], doctrine)]
     incidents.sort(key=lambda row: str(row["incident_id"]))
     log.sort(key=lambda row: (str(row["report_a"]), str(row["report_b"])))
@@ -265,9 +256,11 @@ def _dates(row: Row, other: Row) -> bool:
 
 def _disclosed(told: list[Row]) -> tuple[datetime | None, datetime | None]:
     """Return the interval of the earliest disclosure: that of the least of several times, each known as an interval."""
-    dated = [row for row in told if isinstance(row["disclosed_lo"], datetime)]
-    lo, hi = (min((cast("datetime", row[key]) for row in dated), default=None) for key in ("disclosed_lo", "disclosed_hi"))
-    return lo, hi
+    known = {(row["disclosed_lo"], row["disclosed_hi"]) for row in told if isinstance(row["disclosed_lo"], datetime)}
+    spans = cast("set[tuple[datetime, datetime]]", known)
+    # A year says nothing beside a day of that year.
+    told_best = [span for span in spans if not any(other != span and span[0] <= other[0] and other[1] <= span[1] for other in spans)]
+    return min((lo for lo, _ in told_best), default=None), min((hi for _, hi in told_best), default=None)
 
 
 def _again(told: list[Row], known: datetime | None) -> tuple[datetime | None, datetime | None]:
@@ -330,7 +323,8 @@ def _origins(told: list[Row]) -> list[str]:
     for row in sorted(told, key=lambda row: str(row["report_id"])):
         record = record_of(row)
         # A few words may be alike by chance; a text is a text from two dozen characters on.
-        for sign in (*sorted(record.urls), *([f"text:{record.told}"] if len(record.told) >= _TEXT else [])):
+        text = [f"text:{record.told}"] if len(record.told) >= _TEXT else []
+        for sign in (f"origin:{origin_of(record.source)}", *sorted(record.urls), *text):
             one, other = sorted((root(str(row["source"])), root(first.setdefault(sign, str(row["source"])))))
             parent[other] = one
     return [root(str(row["source"])) for row in told]

@@ -8,7 +8,7 @@ among four hundred. Added are log-likelihood ratios:
 - dates: onset with onset, or disclosure with disclosure, whichever says more: ln(agree) where the intervals overlap, else
   ln((1 - agree) exp(-gap / ``gap_days``)); wide intervals meet many, which Z holds, so that a year says little and a day much
 - states: ln of the share of events of which two sources name a common target (``state_agree``), or none though both name some
-- words and meaning of names and texts: measured, see `greyzone.incidents.rarity`
+- words of names and texts: measured, see `greyzone.incidents.rarity`
 - actors by any of their names, things (malware, CVEs, organisations, addresses), addresses of press reports: nats of the rarest shared one;
   different named actors and different suspected states count against
 - technique class: same, compatible, different
@@ -31,7 +31,6 @@ from greyzone.incidents.blocking import alike, candidates
 from greyzone.incidents.crowds import Crowds
 from greyzone.incidents.rarity import Rarity, rarity_of
 from greyzone.incidents.record import Record, gap, public_gap
-from greyzone.records import Floats
 
 COMPATIBLE = (
     frozenset({"data theft", "doxing", "espionage", "hijacking"}),
@@ -63,7 +62,7 @@ class Linkage(NamedTuple):
     twins: Callable[[int, int], bool]
 
 
-def compare(records: Sequence[Record], doctrine: Doctrine, vectors: Floats | None = None) -> Linkage:
+def compare(records: Sequence[Record], doctrine: Doctrine) -> Linkage:
     """Compare reports in pairs.
 
     Parameters
@@ -72,8 +71,6 @@ def compare(records: Sequence[Record], doctrine: Doctrine, vectors: Floats | Non
         Ordered by report_id.
     doctrine
         Gives every number.
-    vectors
-        (len(records), d) unit rows of what the reports say, row i for record i; None leaves meaning out.
 
     Returns
     -------
@@ -81,7 +78,7 @@ def compare(records: Sequence[Record], doctrine: Doctrine, vectors: Floats | Non
         The pairs whose posterior reaches ``canonical.review``, best first, ties by ids, and a question about two reports of one source.
     """
     numbers = doctrine.section("canonical")
-    judge = _Judge(records, rarity_of(records, numbers, vectors), Crowds(records, numbers), _aliases(records), numbers)
+    judge = _Judge(records, rarity_of(records, numbers), Crowds(records, numbers), _aliases(records), numbers)
     pairs: list[Pair] = []
     odds: dict[tuple[int, int], float] = {}
     for a, b in candidates(records, judge.rarity, int(numbers["block"])):

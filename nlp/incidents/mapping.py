@@ -1,6 +1,6 @@
 """Any table of incidents by a mapping file, YAML or JSON.
 
-    source: cfr
+    source: cfr                          # the list; every row's source unless a column says it (columns: source)
     scale: ciss                          # only if a column is mapped to scale_code
     columns: {name: Title, onset: Date, target_states: Victims, urls: [Sources_1, Sources_2]}
     separators: {target_states: ";"}     # only for cells that hold several values
@@ -8,6 +8,7 @@
     coarse_dates: false                  # true: day 1 of a month stands for the month, 1 January for the year
 
 A field takes one column, or a list of columns whose cells are put together. Target states may be names, codes or sentences.
+A column of ``source`` says from which source a merged list took a row (`greyzone.incidents.reports.via`).
 ``disclosed`` is the day an event became public; without it ``published_at`` stands for it.
 """
 
@@ -36,10 +37,12 @@ from greyzone.incidents.reports import (
     states_of,
     technique_of,
     unused,
+    via,
 )
 from greyzone.records import ENTITY_KINDS, REACHES
 
 FIELDS: tuple[str, ...] = (
+    "source",
     "name",
     "description",
     "source_id",
@@ -149,7 +152,7 @@ def read_row(
     technique = one("technique_class")
     entities = [(kind, value) for kind in ENTITY_KINDS for value in cells(kind) if not is_generic(value)]
     draft = Draft(
-        source=source,
+        source=via(one("source"), source),
         source_id=one("source_id"),
         name=name or description[:120],
         description=description,

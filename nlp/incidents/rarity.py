@@ -4,47 +4,41 @@ Words: S = sum of g(w) idf(w) over the words of both, times 1/2 + the part of th
 -ln max(p_A(w), p_B(w)) by the shares of the reports of the two sources that hold w (Winkler 1989 on frequencies in Fellegi-Sunter weights),
 g = 1 for a word of both names, 3/4 of one name, 1/2 of neither. Frequencies of a source say nothing of other sources, so that one more
 source changes a pair of the others only by the little that it adds to the measured chance. A source of fewer than
-``canonical.least_reports`` is taken as one of so many: a list of ten does not show that its words are rare. Meaning: E = -ln of the share
-of chance pairs whose vectors are as near. T = S + `MEANING` E.
+``canonical.least_reports`` is taken as one of so many: a list of ten does not show that its words are rare.
 
-What T says is measured, not assumed, on the side of different events (u): pairs of two sources that cannot be one event, since their
-states differ or their dates lie `APART_DAYS` apart, though they are of one technique class, are drawn and their T counted in bins, so that
-words and meaning, which depend on each other, are counted once; the tail exp(-T / ``chance_scale``) counts as ``chance_pairs`` of them,
-for corpora that are too small or too short to have such pairs. On the side of one event (m) T has an Erlang distribution of mean
-``shared_mean``, or with vectors ``shared_mean`` + ``meaning_mean``: two sources of one event share about three distinctive words. Bins
-whose ratio would fall are pooled.
+What S says is measured, not assumed, on the side of different events (u): pairs of two sources that cannot be one event, since their
+states differ or their dates lie `APART_DAYS` apart, though they are of one technique class, are drawn and their S counted in bins; the
+tail exp(-S / ``chance_scale``) counts as ``chance_pairs`` of them, for corpora that are too small or too short to have such pairs. On the
+side of one event (m) S has an Erlang distribution of shape 2 and mean ``shared_mean``: two sources of one event share about three
+distinctive words. Bins whose ratio would fall are pooled.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from greyzone.incidents.record import Record, gap
-from greyzone.records import Floats
 
 APART_DAYS = 730
 """Dates so far apart are no dates of one event."""
 
 EDGES = (0.01, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 32.0, 40.0)
-"""Bounds of the bins of T; the first bin is "nothing shared"."""
+"""Bounds of the bins of S; the first bin is "nothing shared"."""
 
 DRAWN = 20_000
 """Pairs that are drawn to measure chance: its share of a thousandth is then known within a quarter."""
-
-MEANING = 2.0
-"""A nat of nearness in meaning weighs as two of shared words, since by chance S is about twice as large at the same probability."""
 
 _ONE_NAME, _NO_NAME = 0.75, 0.5
 
 
 @dataclass(slots=True)
 class Rarity:
-    """What the reports of each source hold, in nats, and the log-likelihood ratio of each bin of T.
+    """What the reports of each source hold, in nats, and the log-likelihood ratio of each bin of S.
 
     Attributes
     ----------
@@ -54,17 +48,13 @@ class Rarity:
         Of every record: the sum of these.
     counts, sizes
         Of every source: reports that hold a key, and reports.
-    near
-        Cosines of chance pairs, rising; empty without vectors.
     """
 
     records: Sequence[Record]
-    vectors: Floats | None
     counts: Mapping[str, Counter[str]]
     sizes: Mapping[str, int]
     nats: list[dict[str, float]] = field(default_factory=list)
     totals: list[float] = field(default_factory=list)
-    near: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     chance: list[float] = field(default_factory=list)
 
@@ -85,14 +75,10 @@ class Rarity:
             found[word] = min(mine[word], theirs[word]) * (1.0 if held == 2 else _ONE_NAME if held else _NO_NAME)
         return found
 
-    def mass(self, a: int, b: int, cosine: float | None = None) -> float:
-        """Return T of two records; `cosine` is that of their vectors, if it is known already."""
+    def mass(self, a: int, b: int) -> float:
+        """Return S of two records."""
         shared = math.fsum(self.worth(a, b).values())
-        words = shared * (0.5 + min(1.0, shared / max(min(self.totals[a], self.totals[b]), 1e-9))) if shared > 0 else 0.0
-        if self.vectors is None or not self.near:
-            return words
-        near = float(self.vectors[a] @ self.vectors[b]) if cosine is None else cosine
-        return words + MEANING * self.meaning(near)
+        return shared * (0.5 + min(1.0, shared / max(min(self.totals[a], self.totals[b]), 1e-9))) if shared > 0 else 0.0
 
     def overlap(self, a: int, b: int) -> float:
         """Return the part of the shorter report's words, in nats, that the other one has too."""
@@ -100,16 +86,12 @@ class Rarity:
         common = math.fsum(min(self.nats[a][word], self.nats[b][word]) for word in both)
         return common / max(min(self.totals[a], self.totals[b]), 1e-9)
 
-    def meaning(self, cosine: float) -> float:
-        """Return E of a cosine."""
-        return -math.log((len(self.near) - bisect_left(self.near, cosine) + 1) / (len(self.near) + 1))
-
     def shared(self, mass: float) -> float:
-        """Return the log-likelihood ratio of T."""
+        """Return the log-likelihood ratio of S."""
         return self.ratios[bisect_right(EDGES, mass)]
 
 
-def rarity_of(records: Sequence[Record], numbers: Mapping[str, float], vectors: Floats | None = None) -> Rarity:
+def rarity_of(records: Sequence[Record], numbers: Mapping[str, float]) -> Rarity:
     """Count frequencies source by source, and measure what different events share.
 
     Parameters
@@ -118,8 +100,6 @@ def rarity_of(records: Sequence[Record], numbers: Mapping[str, float], vectors: 
         Ordered by report_id.
     numbers
         Section ``canonical`` of the doctrine.
-    vectors
-        (len(records), d) unit rows, row i for record i; None leaves meaning out.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     sizes: Counter[str] = Counter()
@@ -128,23 +108,19 @@ def rarity_of(records: Sequence[Record], numbers: Mapping[str, float], vectors: 
         states = {f"by:{state}" for state in record.actor_states}
         counts[record.source].update(record.text | record.actors | record.things | record.urls | states)
     least = int(numbers["least_reports"])
-    found = Rarity(records, vectors, counts, {source: max(size, least) for source, size in sizes.items()})
+    found = Rarity(records, counts, {source: max(size, least) for source, size in sizes.items()})
     for record in records:
         found.nats.append({word: -math.log(found.share(record.source, word)) for word in sorted(record.text)})
         found.totals.append(math.fsum(found.nats[-1].values()))
-    pairs = _strangers(records)
-    if vectors is not None:
-        found.near = sorted(float(vectors[a] @ vectors[b]) for a, b in pairs)
-    bins = Counter(bisect_right(EDGES, found.mass(a, b)) for a, b in pairs)
-    scale, pseudo = numbers["chance_scale"] * (1 + (vectors is not None)), numbers["chance_pairs"]
+    bins = Counter(bisect_right(EDGES, found.mass(a, b)) for a, b in _strangers(records))
+    scale, pseudo = numbers["chance_scale"], numbers["chance_pairs"]
     assumed = _shares(lambda mass: math.exp(-mass / scale))
     total = sum(bins.values()) + pseudo
     found.chance = [(bins.get(at, 0) + pseudo * share) / total for at, share in enumerate(assumed)]
-    shape, mean = (3, numbers["shared_mean"] + numbers["meaning_mean"]) if vectors is not None else (2, numbers["shared_mean"])
-    m = _shares(lambda mass: _erlang_tail(mass, shape, mean / shape))
-    if vectors is None:
-        # A pair of one event shares no word now and then, whatever a smooth distribution says of its smallest values.
-        m[0] = max(m[0], numbers["shares_nothing"])
+    theta = numbers["shared_mean"] / 2
+    m = _shares(lambda mass: math.exp(-mass / theta) * (1 + mass / theta))
+    # A pair of one event shares no word now and then, whatever a smooth distribution says of its smallest values.
+    m[0] = max(m[0], numbers["shares_nothing"])
     found.ratios = _ratios(m, found.chance)
     return found
 
@@ -171,10 +147,6 @@ def _shares(tail: Callable[[float], float]) -> list[float]:
     """Return the share of each bin of a distribution by its tail."""
     edges = [tail(edge) for edge in (0.0, *EDGES)] + [0.0]
     return [max(above - below, 1e-12) for above, below in pairwise(edges)]
-
-
-def _erlang_tail(mass: float, shape: int, theta: float) -> float:
-    return math.exp(-mass / theta) * math.fsum((mass / theta) ** step / math.factorial(step) for step in range(shape))
 
 
 def _ratios(m: Sequence[float], u: Sequence[float]) -> list[float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from greyzone.places import state_code
+from greyzone.places import find_states, state_code
 from greyzone.text import fold, normal_form, stopwords, words
 
 _GENERIC_WORDS = """
@@ -25,6 +25,12 @@ THINGS = frozenset({"malware", "cve", "organisation", "domain", "url", "hash"})
 BOUNDED = "onset known only by the disclosure"
 """Flag of a report, and of an incident of such reports alone, whose onset is a number of days before its disclosure."""
 
+OPEN = frozenset({"disruption", "defacement", "doxing", "ransomware", "influence"})
+"""Technique classes that are seen when they happen, or that happen by being shown."""
+
+_MOST_NAMED = 3
+"""States that a text may name as its targets; one that names more reviews many."""
+
 _SCHEME = re.compile(r"^https?://(?:www\.)?", re.IGNORECASE)
 
 
@@ -33,12 +39,14 @@ class Record:
     """A report; days are floats since 1970, words folded.
 
     `lo` and `hi` bound the onset, which its source dates if `own`; `public_lo` and `public_hi` bound the disclosure.
+    `named` are states that the text names, where the source lists no target.
     `swapped` is the day that a day becomes if its day and month change places.
     """
 
     report_id: str
     source: str
     states: frozenset[str]
+    named: frozenset[str]
     lo: float | None
     hi: float | None
     public_lo: float | None
@@ -55,6 +63,16 @@ class Record:
     actors: frozenset[str]
     actor_states: frozenset[str]
 
+    @property
+    def onset(self) -> tuple[float, float] | None:
+        """Days of the onset, if the source dates it."""
+        return (self.lo, self.hi) if self.own and self.lo is not None and self.hi is not None else None
+
+    @property
+    def public(self) -> tuple[float, float] | None:
+        """Days of the disclosure."""
+        return (self.public_lo, self.public_hi) if self.public_lo is not None and self.public_hi is not None else None
+
 
 def record_of(row: Mapping[str, object]) -> Record:
     """Prepare a row of `REPORTS`."""
@@ -67,6 +85,7 @@ def record_of(row: Mapping[str, object]) -> Record:
         report_id=str(row["report_id"]),
         source=str(row["source"]),
         states=frozenset(listed),
+        named=_named(listed, f"{name}. {description}", actors),
         lo=_days(row["onset_lo"]),
         hi=_days(row["onset_hi"]),
         public_lo=_days(row["disclosed_lo"]),
@@ -114,6 +133,14 @@ def content_words(text: str) -> frozenset[str]:
 def _stem(word: str) -> str:
     """Return a word without the plural's s, so that "banks" meets "bank"."""
     return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _named(listed: Sequence[str], text: str, actors: Sequence[Mapping[str, str | None]]) -> frozenset[str]:
+    """Return the states that the text of a report without target states names, but those that it suspects."""
+    if listed:
+        return frozenset()
+    found = set(find_states(text)) - {str(actor["state"]) for actor in actors}
+    return frozenset(found) if len(found) <= _MOST_NAMED else frozenset()
 
 
 def _swapped(start: object, precision: str) -> float | None:

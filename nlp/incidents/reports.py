@@ -21,6 +21,7 @@ from greyzone.dates import Moment, parse_date
 from greyzone.entities.artefacts import ARTEFACTS, artefacts_of, may_hold_artefacts
 from greyzone.places import find_states, state_code
 from greyzone.records import content_id
+from greyzone.text import fold
 
 TECHNIQUE_CLASSES = ("disruption", "data theft", "doxing", "hijacking", "ransomware", "defacement", "espionage", "influence", "unknown")
 """Vocabulary of `technique_class`; a report that fits several takes the first that `technique_of` meets."""
@@ -59,6 +60,7 @@ me tv cc ws to news online site top xyz club press media live today world
 """
 _TOP_LEVEL = frozenset(_TOP_LEVEL_WORDS.split())
 _LONGEST_TEXT = 200_000
+_VIA = " via "
 _T = TypeVar("_T")
 
 
@@ -136,6 +138,21 @@ def reject(reason: str, detail: object, path: str, offset: int, *, action: str =
 def unique(values: Iterable[_T]) -> list[_T]:
     """Return the values without repeats, in order of first occurrence."""
     return list(dict.fromkeys(values))
+
+
+def via(origin: str, listed: str) -> str:
+    """Return the source of a row that a merged list took from another source: "CSIS via merged", or the list itself if it does not say."""
+    return f"{origin}{_VIA}{listed}" if origin and not is_generic(origin) else listed
+
+
+def origin_of(source: str) -> str:
+    """Return the folded name of who said what a source tells: "csis" of "CSIS via merged"."""
+    return fold(source.partition(_VIA)[0])
+
+
+def list_of(source: str) -> str:
+    """Return the list in which a report stands: "merged" of "CSIS via merged"."""
+    return source.rpartition(_VIA)[2]
 
 
 def content_key(*parts: str) -> str:
