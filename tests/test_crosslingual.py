@@ -272,6 +272,7 @@ def test_a_biased_corpus_is_mended_and_a_fair_one_hardly_changed():
 
 
 def test_translations_of_a_perfect_encoder():
-    for found in translations("three", SENTENCES, ("en", "de", "fr"), vectors):
-        assert found.retrieval == 1.0
-        assert found.linkage == pytest.approx(1.0)
+    found = list(translations("three", SENTENCES, ("en", "de", "fr"), vectors))
+    assert found
+    assert {pair.retrieval for pair in found} == {1.0}
+    assert [pair.linkage for pair in found] == pytest.approx([1.0] * len(found))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import io
 import json
 import uuid
@@ -208,7 +210,8 @@ def test_every_hypothesis_has_a_grouping_and_a_note_that_says_whose_it_is(bundle
     ]
     for grouping in groupings:
         [*_, note] = [by[ref] for ref in grouping["object_refs"] if by[ref]["type"] == "note"]
-        assert ("Hypothesis of “Registry A”" in note["content"]) or ("Hypothesis " in note["content"])
+        assert note["content"].startswith("Hypothesis ")
+        assert ("“Registry A”" in note["content"]) == ("“Group 9”" in grouping["name"])
         assert ("intrusion-set" in {by[ref]["type"] for ref in grouping["object_refs"]}) == ("“Group 9”" in grouping["name"])
 
 
@@ -463,12 +466,18 @@ def test_the_reader_of_incidents_makes_the_same_incidents_of_a_bundle(tmp_path):
 
 @pytest.mark.shared
 def test_a_register_comes_back_from_its_bundle_equal(shared_data, tmp_path):
-    reports = incidents.read_reports(shared_data / "eurepoc_global_1.1.csv.gz").reports
+    # Every fourth row of the register: a row is what it tries, not their number.
+    with gzip.open(shared_data / "eurepoc_global_1.1.csv.gz", "rt", encoding="utf-8-sig", newline="") as lines:
+        head, *rows = csv.reader(lines)
+    with (tmp_path / "register.csv").open("w", encoding="utf-8", newline="") as lines:
+        csv.writer(lines).writerows([head, *rows[::4]])
+    reports = incidents.read_reports(tmp_path / "register.csv").reports
     canonical = incidents.canonicalise(reports, doctrine=DOCTRINE).incidents
     file = path_of({"reports": reports, "incidents": canonical}, tmp_path)
     assert read_tables(file)["incidents"].equals(canonical)
     again = incidents.read_reports(file).reports
-    assert (again.num_rows, canonical.num_rows > 2_000) == (1_643, True)
+    assert again.num_rows == reports.num_rows > 400
+    assert canonical.num_rows > 500
     assert incidents.canonicalise(again, doctrine=DOCTRINE).incidents.equals(canonical)
 
 

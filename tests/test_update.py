@@ -254,25 +254,27 @@ DEATHS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("death", "file"),
-    [
-        ("while a table is written", "sources.parquet"),
-        ("while a table is written", "lineage.parquet"),
-        ("while files take their places", "copy_index"),
-        ("while files take their places", "lineage.parquet"),
-    ],
+KILLED_AT = (
+    ("while a table is written", "sources.parquet"),
+    ("while files take their places", "copy_index"),
+    ("while a table is written", "lineage.parquet"),
+    ("while files take their places", "lineage.parquet"),
 )
-def test_a_killed_update_goes_on_to_the_same_bytes(grown, days, tmp_path, death, file):
+"""In the order in which an update comes there."""
+
+
+def test_a_killed_update_goes_on_to_the_same_bytes(grown, days, tmp_path):
+    """Every update goes on from where the one before it was killed."""
     case = copied(grown[0], tmp_path / "case")
-    script = (
-        "import os, signal, greyzone\n"
-        + DEATHS[death].format(file=file)
-        + f"greyzone.update({str(case)!r}, {str(days[1])!r}, today={TODAY!r}, until='narratives')"
-    )
-    killed = subprocess.run([sys.executable, "-c", script], check=False, env=os.environ)
-    assert killed.returncode == -signal.SIGKILL
-    assert contents(case) != contents(grown[1].path)
+    for death, file in KILLED_AT:
+        script = (
+            "import os, signal, greyzone\n"
+            + DEATHS[death].format(file=file)
+            + f"greyzone.update({str(case)!r}, {str(days[1])!r}, today={TODAY!r}, until='narratives')"
+        )
+        killed = subprocess.run([sys.executable, "-c", script], check=False, env=os.environ)
+        assert killed.returncode == -signal.SIGKILL, (death, file)
+        assert contents(case) != contents(grown[1].path)
     add(case, days[1])
     assert contents(case) == contents(grown[1].path)
 
