@@ -103,6 +103,9 @@ class Case:
             shutil.rmtree(folder / _ASIDE, ignore_errors=True)
             yield case
 
+    def __repr__(self) -> str:
+        return f"<Case {str(self.path)!r} with {', '.join(name for name in TABLES if self.has(name)) or 'no table yet'}>"
+
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a table; or some columns, whatever else the version of greyzone that wrote it knew.
 

@@ -32,6 +32,13 @@ def test_round_trip(tmp_path, copies):
     assert not list((tmp_path / "case").glob("*.part"))
 
 
+def test_a_case_shows_its_tables(tmp_path, copies):
+    with Case.writing(tmp_path / "case") as case:
+        assert repr(case) == f"<Case {str(tmp_path / 'case')!r} with no table yet>"
+        case.write_table("copies", copies)
+    assert repr(Case(tmp_path / "case")) == f"<Case {str(tmp_path / 'case')!r} with copies>"
+
+
 def test_same_content_same_bytes(tmp_path, copies):
     for name in "xy":
         with Case.writing(tmp_path / name) as case:
