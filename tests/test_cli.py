@@ -73,6 +73,9 @@ def test_show_lists_tables_and_counts_what_is_not_shown(case):
     total = next(row["rows"] for row in listed if row["table"] == "narratives")
     assert f"2 of {total} rows" in shown.stderr
     assert "label" in greyzone("show", case, "narratives").stdout
+    tests = [json.loads(line) for line in greyzone("show", case, "tests", "--limit", 0, "--json").stdout.splitlines()]
+    assert {row["test"] for row in tests} == {"event study", "bursts", "Hawkes process", "changepoints"}
+    assert all((row["refused"] is None) == (row["found"] is not None) for row in tests)
 
 
 def test_sql(case):
