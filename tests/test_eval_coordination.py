@@ -12,7 +12,7 @@ import pytest
 
 from greyzone import records
 from greyzone.errors import InputError
-from greyzone.eval.coordination import command, corpora, judging, odd, planted, plants, scale, sources
+from greyzone.eval.coordination import command, corpora, judging, margins, odd, planted, plants, scale, sources
 from greyzone.eval.coordination.wording import ACTORS, ACTS, OUTCOMES, Wording
 from greyzone.eval.templates import Draws
 
@@ -255,3 +255,18 @@ def test_the_exponent_of_time_by_hand():
     # Eight times the seconds for four times the documents: log 8 / log 4.
     assert "| 1.50" in " ".join(scale.format_scale([small, large]).split())
     assert "- co-url: 90 pairs" in scale.format_scale([small, large])
+
+
+def test_invented_degrees_have_one_sum_and_fit_the_model():
+    for accounts, items, each in ((50, 400, 8), (3, 100, 30), (400, 5, 3)):
+        of_accounts, of_items = margins.degrees(accounts, items, each, np.random.default_rng(1))
+        assert of_accounts.sum() == of_items.sum()
+        assert (of_accounts.min(), of_accounts.max() <= items, of_items.max() <= accounts) == (max(of_accounts.min(), 1), True, True)
+
+
+def test_the_null_model_is_measured_in_a_process_of_its_own(capsys):
+    assert command.main(["--part", "bicm", "--accounts", "60", "--items", "300", "--each", "5"]) == 0
+    told = capsys.readouterr().out
+    assert all(step in told for step in ("solve", "moments", "draw", "60 ", "300 "))
+    with pytest.raises(InputError, match="0 accounts"):
+        margins.measure_bicm(0, 10, 1)

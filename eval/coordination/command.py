@@ -5,6 +5,7 @@ Parts run one by one, each prints a table with what was asked beside what was me
     greyzone eval coordination --part null --runs 200
     greyzone eval coordination --part planted --runs 210
     greyzone eval coordination --part ira-congress --part hoaxes --part scale --data DATA
+    greyzone eval coordination --part bicm --accounts 1000000 --items 10000000
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from greyzone.eval.coordination.margins import ACCOUNTS, EACH, ITEMS, format_bicm, measure_bicm
 from greyzone.eval.coordination.odd import format_odd, measure_odd
 from greyzone.eval.coordination.planted import SHARES, format_null, format_planted, measure_null, measure_planted
 from greyzone.eval.coordination.plants import KINDS
@@ -32,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kinds", nargs="+", choices=tuple(KINDS), default=list(KINDS), help="what is planted, in turns (all)")
     parser.add_argument("--data", help="folder of the data sets; GREYZONE_DATA if not given")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="tweets of part scale (100000 400000 1500000)")
+    parser.add_argument("--accounts", type=int, default=ACCOUNTS, help=f"accounts of part bicm ({ACCOUNTS})")
+    parser.add_argument("--items", type=int, default=ITEMS, help=f"items of part bicm ({ITEMS})")
+    parser.add_argument("--each", type=int, default=EACH, help=f"shares an account of part bicm, on average ({EACH})")
     given = parser.parse_args(argv)
     return run_parts(PARTS, given)
 
@@ -66,6 +71,11 @@ def _odd(_: argparse.Namespace) -> Output:
     return format_odd(found), [asdict(one) for one in found]
 
 
+def _bicm(given: argparse.Namespace) -> Output:
+    found = measure_bicm(given.accounts, given.items, given.each)
+    return format_bicm(found), [asdict(found)]
+
+
 PARTS: Parts = {
     "null": _null,
     "planted": _planted,
@@ -73,6 +83,7 @@ PARTS: Parts = {
     "hoaxes": _hoaxes,
     "scale": _scale,
     "bad-input": _odd,
+    "bicm": _bicm,
 }
 """What can be measured, in the order in which it is."""
 

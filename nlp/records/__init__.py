@@ -43,6 +43,7 @@ from greyzone.records.coordination import (
     GROUP_REUSE,
     GROUP_WINDOWS,
     GROUPS,
+    NEAREST,
     TRACES,
 )
 from greyzone.records.documents import COPIES, DOCUMENTS, RAW_DOCUMENTS, REJECTS, SOURCES
@@ -88,6 +89,7 @@ __all__ = [
     "MEMBERS",
     "MERGES",
     "NARRATIVES",
+    "NEAREST",
     "PRECISIONS",
     "RAW_DOCUMENTS",
     "REACHES",
