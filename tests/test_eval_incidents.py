@@ -8,16 +8,18 @@ import pytest
 
 from greyzone.doctrine import load_doctrine
 from greyzone.eval.incidents.odd import format_odd, measure_odd, odd_bundles, write_large
-from greyzone.eval.incidents.pairs import LABELS, Labelled, agreement, clusters, group_of, labelled_pairs
-from greyzone.eval.incidents.sampling import candidates, draw
+from greyzone.eval.incidents.pairs import LABELS, SAMPLES, Labelled, agreement, clusters, labelled_pairs
+from greyzone.eval.incidents.sampling import BANDED, candidates, draw, draw_banded
 from greyzone.eval.incidents.scale import invented, measure_scale
+from greyzone.eval.incidents.tables import group_of
 from greyzone.incidents import canonicalise, read_reports
 
 
 def test_the_sample_holds_keys_and_labels_only():
     pairs = labelled_pairs()
-    reported = [pair for pair in pairs if pair.reported]
+    reported = [pair for pair in pairs if pair.sample == "reported"]
     assert len(reported) >= 200
+    assert {pair.sample for pair in pairs} == set(SAMPLES)
     assert len({(pair.a, pair.b) for pair in pairs}) == len(pairs)
     assert {pair.label for pair in pairs} == set(LABELS)
     assert all(pair.weight >= 1 and pair.a.split(":")[0] != pair.b.split(":")[0] for pair in pairs)
@@ -26,12 +28,12 @@ def test_the_sample_holds_keys_and_labels_only():
 
 def test_golden_weighted_precision_and_recall():
     labels = [("same", 3.0, True), ("same", 1.0, False), ("related", 1.0, True), ("different", 90.0, False)]
-    pairs = [Labelled(f"a:{at}", f"b:{at}", f"a-b/m{at}", weight, label, True) for at, (label, weight, _) in enumerate(labels)]
-    found = agreement("all", pairs, [merged for _, _, merged in labels], lambda pair: pair.reported)
+    pairs = [Labelled(f"a:{at}", f"b:{at}", f"a-b/m{at}", weight, label, "reported") for at, (label, weight, _) in enumerate(labels)]
+    found = agreement("all", pairs, [merged for _, _, merged in labels], lambda pair: pair.sample == "reported")
     # 3 of 4 merged weight is the same event, 3 of 4 weight of the same event is merged; a stratum of one pair does not vary.
     assert found.precision == found.recall == (0.75, 0.75, 0.75)
     assert (found.pairs, found.same, found.merged, found.right) == (4, 2, 2, 1)
-    none = agreement("none", pairs, [False] * 4, lambda pair: not pair.reported)
+    none = agreement("none", pairs, [False] * 4, lambda pair: pair.sample != "reported")
     assert none.pairs == 0
     assert none.precision[0] != none.precision[0]
 
@@ -49,6 +51,20 @@ def test_drawn_pairs_weigh_what_their_stratum_holds():
     assert again == drawn
 
 
+def test_the_banded_sample_weighs_all_candidates_by_what_the_stage_says():
+    reports, _ = invented(300)
+    rows = reports.to_pylist()
+    pairs = candidates(rows)
+    canonical = canonicalise(reports, doctrine=load_doctrine())
+    drawn = draw_banded(pairs, rows, canonical)
+    assert sum(pair.weight for pair in drawn) == pytest.approx(len(pairs))
+    assert {pair.stratum for pair in drawn} <= {f"any/{band}" for band in BANDED}
+    group = group_of([str(row["report_id"]) for row in rows], canonical)
+    events = {f"{row['source']}:{row['offset']}": group[str(row["report_id"])] for row in rows}
+    for pair in drawn:
+        assert (events[pair.a] == events[pair.b]) == (pair.stratum == "any/merged")
+
+
 def test_invented_reports_are_found_again():
     rows = list(measure_scale(lambda _: None, [600]))
     assert rows[0].precision >= 0.95
@@ -58,7 +74,9 @@ def test_invented_reports_are_found_again():
 def test_clusters_count_every_report():
     reports, _ = invented(200)
     canonical = canonicalise(reports, doctrine=load_doctrine())
-    counted = clusters(reports.select(["source", "report_id"]).to_pylist(), group_of(reports, canonical), canonical)
+    counted = clusters(
+        reports.select(["source", "report_id"]).to_pylist(), group_of(reports["report_id"].to_pylist(), canonical), canonical
+    )
     assert counted["reports"] == reports.num_rows
     assert counted["events"] == sum(counted[name] for name in counted if name.startswith("events of ") and "sources" not in name)
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
-from greyzone.incidents import TECHNIQUE_CLASSES, canonicalise, read_reports
+from greyzone.incidents import TECHNIQUE_CLASSES, canonicalise, read_reports, stix
 from greyzone.incidents.eurepoc import parse_list
-from greyzone.incidents.reports import clean_text, entities_in, list_of, origin_of
+from greyzone.incidents.reports import LONGEST_TEXT, clean_text, entities_in, list_of, origin_of
 from greyzone.records import INCIDENTS, MERGES, REPORTS, table
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -255,6 +255,25 @@ def test_any_table_by_a_mapping(tmp_path, form):
     assert (row["name"], row["source"], row["target_states"], row["urls"]) == ("Lamp theft", "list", ["EE", "LV"], ["https://a.example"])
     assert (row["scale"], row["scale_code"], row["technique_class"]) == ("ciss", "3", "data theft")
     assert batch.rejects.column("reason").to_pylist() == ["row without name and description"]
+
+
+def test_a_text_that_is_cut_says_so_and_is_counted(tmp_path):
+    rows = [{"Title": "Lamp theft", "Text": "lamp " * (LONGEST_TEXT // 5) + "END"}, {"Title": "Lamp", "Text": "x" * LONGEST_TEXT}]
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    batch = read_reports(path, mapping={"columns": {"name": "Title", "description": "Text"}})
+    cut, whole = batch.reports.to_pylist()
+    assert cut["description"].endswith("lamp [cut at 200,000 characters]")
+    assert (cut["flags"], whole["flags"]) == (["text cut at 200,000 characters"], [])
+    assert batch.rejects.column("reason").to_pylist().count("text cut at 200,000 characters") == 1
+    assert whole["description"] == "x" * LONGEST_TEXT
+
+
+def test_a_long_pattern_of_an_indicator_is_read_to_its_end():
+    pattern = " OR ".join(f"[domain-name:value = 'a{at}.example']" for at in range(2000))
+    assert len(pattern) > 20_000
+    found = stix._entities({"pattern": pattern}, "indicator")
+    assert found == [("domain", f"a{at}.example") for at in range(2000)]
 
 
 def test_a_merged_list_says_row_by_row_who_said_it(tmp_path):

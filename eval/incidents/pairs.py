@@ -1,11 +1,13 @@
 """Precision and recall of merging on the labelled sample (`pairs.tsv`), weighted to the pairs that the sample was drawn from.
 
-Two samples, drawn as `greyzone.eval.incidents.sampling` says, were judged by one person from names, dates, target states, suspected actors
-and the first two hundred characters of the text: "same" event, "different", or "related" (the same campaign or a part of the other, or not
-to be told). A pair is found if both reports lie in one event; "related" pairs that are merged count as errors. The 442 pairs of the first
+Three samples, drawn as `greyzone.eval.incidents.sampling` says, were judged by one reader from names, dates, target states, suspected
+actors and the first words of the text: "same" event, "different", or "related" (the same campaign or a part of the other, or not to be
+told). A pair is found if both reports lie in one event; "related" pairs that are merged count as errors. The 442 pairs of the first
 sample ("development") were looked at while the matcher was built. The 213 of the second ("reported") were drawn from what the first had
 left, judged before the matcher was run on them, and changed nothing; the strata of the lowest scores, in which none of the 37 pairs of
-the first sample was one event, were not drawn again, so that recall leaves them out.
+the first sample was one event, were not drawn again, so that recall leaves them out. The 410 of the third ("banded") were drawn when the
+matcher had been changed and fixed, by bands of what it says of a pair, from all that the others had left, and judged in mixed order
+without their band or weight; they changed nothing either. Of these only the pairs of the band "rest" stand for hundreds.
 
 Intervals are percentiles of `RESAMPLES` bootstraps of the pairs within each stratum; strata with one pair do not vary in them.
 """
@@ -23,30 +25,30 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.eval.footprint import peak_bytes
-from greyzone.eval.incidents.tables import key_of, published_reports
+from greyzone.eval.incidents.tables import group_of, key_of, published_reports
 from greyzone.incidents import canonicalise
 from greyzone.records import Canonical
 
 ASKED_PRECISION, ASKED_RECALL = 0.95, 0.85
 RESAMPLES = 2000
+SAMPLES = ("reported", "banded", "development")
 LABELS = ("same", "related", "different")
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A labelled pair: keys of its reports, stratum of the drawing, weight, label, and whether it belongs to the reported sample."""
+    """A labelled pair: keys of its reports, stratum of the drawing, weight, label, and its sample (one of `SAMPLES`)."""
 
     a: str
     b: str
     stratum: str
     weight: float
     label: str
-    reported: bool
+    sample: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,7 @@ def labelled_pairs() -> list[Labelled]:
         for row in csv.DictReader(stream, delimiter="\t"):
             if row["label"] not in LABELS:
                 raise InputError(f"pair {row['a']} {row['b']} with label {row['label']!r}", f"one of {', '.join(LABELS)}")
-            reported = row["use"] == "reported"
-            found.append(Labelled(row["a"], row["b"], row["stratum"], float(row["weight"]), row["label"], reported))
+            found.append(Labelled(row["a"], row["b"], row["stratum"], float(row["weight"]), row["label"], row["use"]))
     return found
 
 
@@ -96,7 +97,7 @@ def measure(folder: Path) -> Measured:
     started = time.process_time()
     canonical = canonicalise(reports, doctrine=load_doctrine())
     seconds = time.process_time() - started
-    group = group_of(reports, canonical)
+    group = group_of(reports["report_id"].to_pylist(), canonical)
     rows = reports.select(["source", "offset", "report_id"]).to_pylist()
     place = {key_of(row): group[str(row["report_id"])] for row in rows}
     pairs = labelled_pairs()
@@ -104,30 +105,10 @@ def measure(folder: Path) -> Measured:
     if missing:
         raise InputError(f"the tables lack {len(missing)} reports of the sample, {missing[0]} first", "the tables of docs/data.md")
     found = [place[pair.a] == place[pair.b] for pair in pairs]
-    agreements = [
-        agreement("reported", pairs, found, lambda pair: pair.reported),
-        agreement("development", pairs, found, lambda pair: not pair.reported),
-    ]
-    names = sorted({_sources(pair) for pair in pairs})
-    agreements += [agreement(f"{name}, reported", pairs, found, partial(_of, name)) for name in names]
+    agreements = [agreement(name, pairs, found, partial(_within, name, "")) for name in SAMPLES]
+    tables = sorted({_tables(pair) for pair in pairs if pair.sample == "reported"})
+    agreements += [agreement(f"{name}, reported", pairs, found, partial(_within, "reported", name)) for name in tables]
     return Measured(agreements, clusters(rows, group, canonical), seconds, peak_bytes() / 1e6)
-
-
-def group_of(reports: pa.Table, canonical: Canonical) -> dict[str, str]:
-    """Return report_id -> the least report_id of its event, by what was merged."""
-    parent = {str(name): str(name) for name in reports["report_id"].to_pylist()}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for row in canonical.merges.to_pylist():
-        if row["decision"] == "merged":
-            one, other = sorted((root(row["report_a"]), root(row["report_b"])))
-            parent[other] = one
-    return {name: root(name) for name in parent}
 
 
 def agreement(name: str, pairs: Sequence[Labelled], found: Sequence[bool], belongs: Callable[[Labelled], bool]) -> Agreement:
@@ -180,9 +161,11 @@ def format_measured(found: Measured) -> str:
     for row in found.agreements:
         told = f"{_told(row.precision)} | {_told(row.recall)}"
         lines += [f"| {row.name} | {row.pairs} | {row.same} | {row.merged} | {row.right} | {told} |"]
-    first = found.agreements[0]
-    met = first.precision[0] >= ASKED_PRECISION and first.recall[0] >= ASKED_RECALL
-    lines += ["", f"asked of the reported: precision {ASKED_PRECISION}, recall {ASKED_RECALL}: {'met' if met else 'MISS'}", ""]
+    asked = f"precision {ASKED_PRECISION}, recall {ASKED_RECALL}"
+    for first in found.agreements[:2]:
+        met = first.precision[0] >= ASKED_PRECISION and first.recall[0] >= ASKED_RECALL
+        lines += ["", f"asked of the pairs {first.name}: {asked}: {'met' if met else 'MISS'}"]
+    lines += [""]
     lines += [f"{name}: {number:,}" for name, number in found.clusters.items()]
     return "\n".join([*lines, f"{found.seconds:.1f} s of the processors, peak of the process {found.peak_mb:,.0f} MB"])
 
@@ -192,12 +175,12 @@ def _share(weight: npt.NDArray[np.float64], hits: npt.NDArray[np.bool_], part: n
     return float(weight[hits & part].sum()) / whole if whole else float("nan")
 
 
-def _sources(pair: Labelled) -> str:
+def _tables(pair: Labelled) -> str:
     return pair.stratum.split("/")[0]
 
 
-def _of(name: str, pair: Labelled) -> bool:
-    return pair.reported and _sources(pair) == name
+def _within(sample: str, tables: str, pair: Labelled) -> bool:
+    return pair.sample == sample and tables in ("", _tables(pair))
 
 
 def _told(value: tuple[float, float, float]) -> str:

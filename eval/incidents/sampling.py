@@ -6,7 +6,10 @@ and each other source, the `NEAREST` reports of highest score whose dates (onset
 disclosure) lie at most `APART` days apart or are unknown, so that the drawing meets pairs that the stage's blocking loses.
 
 Pairs fall into strata by source pair, by whether each is the other's nearest ("m") or not ("n"), and by the bounds `BOUNDS` of the score;
-up to `DRAWN` pairs of each are drawn, and a pair weighs (pairs of its stratum) / (pairs drawn of it). ::
+up to `DRAWN` pairs of each are drawn, and a pair weighs (pairs of its stratum) / (pairs drawn of it). In these strata some pairs stand
+for hundreds. The third sample ("banded") was drawn from all candidates that the first two had left, once the stage was fixed, by what the
+stage says of them (`band_of`): merged, listed for a person, possible (posterior `POSSIBLE`), and of the rest each other's nearest or
+not; `BANDED` pairs of each. Such weights are as unbiased and far more even, since pairs of one event are rare where the stage sees none. ::
 
     python -m greyzone.eval.incidents.sampling --data DATA > pairs.tsv     # what is to be judged, with names and dates
 """
@@ -26,7 +29,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from greyzone.eval.incidents.tables import key_of, published_reports, table_of
+from greyzone.doctrine import load_doctrine
+from greyzone.eval.incidents.tables import group_of, key_of, published_reports, table_of
+from greyzone.incidents import canonicalise
+from greyzone.records import Canonical
 from greyzone.text import fold
 
 NEAREST, APART = 3, 120
@@ -37,6 +43,10 @@ DRAWN = {
     "reported": {"m": (0, 1, 2, 3, 4, 4), "n": (0, 0, 1, 1, 1, 1)},
 }
 """Pairs drawn of a source pair by sample and stratum, lowest score first."""
+
+BANDED = {"merged": 70, "listed": 60, "possible": 80, "nearest": 70, "rest": 130}
+POSSIBLE = 0.05
+"""Pairs drawn of each band of the third sample, and the posterior from which a pair that is not listed is possible."""
 
 _BEFORE = timedelta(days=548)
 Row = dict[str, object]
@@ -101,6 +111,33 @@ def draw(pairs: Sequence[Candidate]) -> dict[str, list[Candidate]]:
     return {"development": first, "reported": _drawn([pair for pair in pairs if (pair.a, pair.b) not in taken], "reported", 1)}
 
 
+def draw_banded(pairs: Sequence[Candidate], rows: Sequence[Row], canonical: Canonical) -> list[Candidate]:
+    """Return the third sample of pairs that no other holds, by what `canonical`, logged from `POSSIBLE` on, says of them."""
+    by_key = {key_of(row): str(row["report_id"]) for row in rows}
+    group = group_of(list(by_key.values()), canonical)
+    posterior = {(str(row["report_a"]), str(row["report_b"])): float(row["posterior"]) for row in canonical.merges.to_pylist()}
+    listed_from = load_doctrine()["canonical.review"]
+
+    def band_of(pair: Candidate) -> str:
+        one, other = sorted((by_key[pair.a], by_key[pair.b]))
+        if group[one] == group[other]:
+            return "merged"
+        reached = posterior.get((one, other), 0.0)
+        if reached >= POSSIBLE:
+            return "listed" if reached >= listed_from else "possible"
+        return "nearest" if pair.stratum.rsplit("/", 1)[1][0] == "m" else "rest"
+
+    bands: dict[str, list[Candidate]] = defaultdict(list)
+    for pair in pairs:
+        bands[band_of(pair)].append(pair)
+    drawn: list[Candidate] = []
+    for band, listed in sorted(bands.items()):
+        listed.sort(key=lambda pair: hashlib.sha256(f"2 {pair.a} {pair.b}".encode()).digest())
+        taken = listed[: BANDED[band]]
+        drawn += [Candidate(pair.a, pair.b, pair.score, f"any/{band}", len(listed) / len(taken)) for pair in taken]
+    return drawn
+
+
 def _drawn(pairs: Sequence[Candidate], sample: str, seed: int) -> list[Candidate]:
     """Draw within each stratum the pairs of least hash of seed and keys, so that no order matters."""
     strata: dict[str, list[Candidate]] = defaultdict(list)
@@ -143,9 +180,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Draw the pairs of the labelled sample of incidents.")
     parser.add_argument("--data", required=True, type=Path, help="folder of the published tables")
     given = parser.parse_args(argv)
-    rows = published_reports(given.data).to_pylist()
+    reports = published_reports(given.data)
+    rows = reports.to_pylist()
     by_key = {key_of(row): row for row in rows}
-    for sample, pair in ((name, pair) for name, drawn in draw(candidates(rows)).items() for pair in drawn):
+    pairs = candidates(rows)
+    samples = draw(pairs)
+    taken = {(pair.a, pair.b) for drawn in samples.values() for pair in drawn}
+    canonical = canonicalise(reports, doctrine=load_doctrine().replace(canonical__review=POSSIBLE))
+    samples["banded"] = draw_banded([pair for pair in pairs if (pair.a, pair.b) not in taken], rows, canonical)
+    for sample, pair in ((name, pair) for name, drawn in samples.items() for pair in drawn):
         told = [_told(by_key[key]) for key in (pair.a, pair.b)]
         sys.stdout.write("\t".join([pair.a, pair.b, sample, pair.stratum, f"{pair.score:.3f}", f"{pair.weight:.2f}", *told]) + "\n")
     return 0

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from greyzone.doctrine import load_doctrine
 from greyzone.eval.footprint import peak_bytes
-from greyzone.eval.incidents.pairs import group_of
+from greyzone.eval.incidents.tables import group_of
 from greyzone.incidents import canonicalise
 from greyzone.records import REPORTS, content_id, table
 
@@ -75,7 +75,7 @@ def measure_scale(say: Callable[[str], None], sizes: Sequence[int] = SIZES) -> I
         started = time.process_time()
         canonical = canonicalise(reports, doctrine=load_doctrine())
         seconds = time.process_time() - started
-        group = group_of(reports, canonical)
+        group = group_of(reports["report_id"].to_pylist(), canonical)
         found = _pairs({name: group[name] for name in truth})
         true = _pairs({name: str(number) for name, number in truth.items()})
         both = len(found & true)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 
 from greyzone.incidents import read_reports
 from greyzone.incidents.reports import list_of
+from greyzone.records import Canonical
 
 MAPPING: dict[str, object] = {
     "source": "ukraine",
@@ -53,3 +55,20 @@ def key_of(row: dict[str, object]) -> str:
 def table_of(row: dict[str, object]) -> str:
     """Return the table that a report stands in, by its source."""
     return list_of(str(row["source"]))
+
+
+def group_of(names: Iterable[str], canonical: Canonical) -> dict[str, str]:
+    """Return, for report ids, the least report_id of its event, by what was merged."""
+    parent = {name: name for name in names}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for row in canonical.merges.to_pylist():
+        if row["decision"] == "merged":
+            one, other = sorted((root(row["report_a"]), root(row["report_b"])))
+            parent[other] = one
+    return {name: root(name) for name in parent}

@@ -119,7 +119,7 @@ def parse_list(text: str | None) -> tuple[list[str], bool]:
             return _flatten(ast.literal_eval(stripped)), True
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             pass
-    return [part for part in (piece.strip(" []'\"") for piece in re.split(r"['\"]\s*,|;", stripped[:_LONGEST_CELL])) if part], False
+    return [part for part in (piece.strip(" []'\"") for piece in re.split(r"['\"]\s*,|;", stripped)) if part], False
 
 
 def _disclosed(row: Mapping[str, str], onset: Moment | None) -> tuple[Moment | None, list[str]]:

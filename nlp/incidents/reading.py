@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from greyzone.errors import InputError
 from greyzone.incidents import attack, cfr, csis, cyberpeace, dcid, eurepoc, misp, stix, veris
 from greyzone.incidents.mapping import Mapped, load_mapping, parse_json_lines, read_row
-from greyzone.incidents.reports import Draft, finish, reject, sound
+from greyzone.incidents.reports import CUT, Draft, finish, reject, sound
 from greyzone.incidents.stream import bundle_objects
 from greyzone.records import REJECTS, REPORTS, ReportBatch, table
 
@@ -124,6 +124,8 @@ def _finish(
         return
     if draft.onset is None and draft.disclosed is None:
         rejects.append(reject("no usable date", draft.name, path, offset, action="repaired"))
+    if any(CUT in text for text in (draft.name, draft.description)):
+        draft.flags.append(f"text {CUT[1:-1]}")
     rejects += [reject(flag, draft.name, path, offset, action="repaired") for flag in draft.flags]
     rows.append(finish(draft, path, offset))
 

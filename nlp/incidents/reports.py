@@ -59,7 +59,12 @@ nz ca mx br ar cl ve co za ng ke et eg at ch be nl lu dk se no fi ee lv lt cz sk
 me tv cc ws to news online site top xyz club press media live today world
 """
 _TOP_LEVEL = frozenset(_TOP_LEVEL_WORDS.split())
-_LONGEST_TEXT = 200_000
+LONGEST_TEXT = 200_000
+"""Characters of a text that are read: searching tags takes longer than the text is long where a stranger means it to."""
+
+CUT = f"[cut at {LONGEST_TEXT:,} characters]"
+"""What ends a text that was longer."""
+
 _VIA = " via "
 _T = TypeVar("_T")
 
@@ -161,10 +166,16 @@ def content_key(*parts: str) -> str:
 
 
 def clean_text(value: object) -> str:
-    """Return a value as text without HTML tags, entities, control and direction marks, white space collapsed, in NFC."""
+    """Return a value as text without HTML tags, entities, control and direction marks, white space collapsed, in NFC.
+
+    What stands beyond `LONGEST_TEXT` characters is left out and said by `CUT` at the end, which the reader makes a flag and counts.
+    """
     if value is None:
         return ""
-    text = html.unescape(_TAG.sub(" ", str(value)[:_LONGEST_TEXT]))
+    whole = str(value)
+    if len(whole) > LONGEST_TEXT:
+        return f"{clean_text(whole[:LONGEST_TEXT])} {CUT}"
+    text = html.unescape(_TAG.sub(" ", whole))
     return unicodedata.normalize("NFC", " ".join(_INVISIBLE.sub("", _TAG.sub(" ", text)).split()))
 
 

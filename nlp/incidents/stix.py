@@ -285,7 +285,7 @@ def _entities(item: Mapping[str, object], kind: str) -> list[tuple[str, str]]:
         hashes = item.get("hashes")
         return [("hash", str(value).lower()) for _, value in sorted(hashes.items())] if isinstance(hashes, dict) else []
     if kind == "indicator":
-        matches = _PATTERN.finditer(str(item.get("pattern", ""))[:20_000])
+        matches = _PATTERN.finditer(str(item.get("pattern", "")))
         return [
             ("hash", match[3].lower()) if match[3] else ("domain" if match[1] == "domain-name" else "url", match[2]) for match in matches
         ]
