@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from greyzone import records
-from greyzone.coordinate import find_carriers, find_groups, flagged, nearest_groups, rhythm
+from greyzone.coordinate import account_chances, find_carriers, find_groups, flagged, rhythm
 from greyzone.coordinate.bicm import fit_bicm
 from greyzone.coordinate.communities import find_communities
 from greyzone.coordinate.cores import components, core_groups, core_numbers
@@ -180,42 +178,41 @@ def test_an_account_with_no_more_ties_than_chance_gives_is_no_member():
     assert (membership(np.full(6, 5), 0.01, 1000) > 0.999).all()
 
 
-def test_nearest_groups_by_hand():
-    # Two groups of five, each tied throughout; "xan" is tied to two of the first in two traces and to one of the second, "yve" to "xan".
-    names = {"grp-1": ["ann", "ben", "cat", "dan", "eve"], "grp-2": ["fay", "gus", "hal", "ida", "joe"]}
-    pairs = [("co-url", a, b) for members in names.values() for a, b in combinations(members, 2)]
-    pairs += [
-        ("co-url", "ann", "xan"),
-        ("co-text", "ann", "xan"),
-        ("co-text", "ben", "xan"),
-        ("co-url", "joe", "xan"),
-        ("co-url", "xan", "yve"),
+def test_how_far_accounts_are_from_chance_by_hand():
+    # Votes: co-url 1, the two fast scales 1/2 each, co-text not supported. "ann" has pairs in two traces, "dan" one that says little.
+    rows = [
+        ("co-url", "ann", "ben", 1e-4),
+        ("co-url", "ann", "cat", 1e-3),
+        ("fast-10s", "ann", "ben", 1e-5),
+        ("fast-1m", "cat", "dan", 0.02),
     ]
-    edges = [{"trace": trace, "account_a": a, "account_b": b, "shared": 2, "statistic": 1.0, "p": 0.0} for trace, a, b in pairs]
-    traces = [{"trace": trace, "accounts": count} for trace, count in (("co-url", 1001), ("co-text", 501))]
-    shown = {"grp-1": ["co-url", "co-text"], "grp-2": ["co-url"]}
-    found = records.Coordination(
-        records.table([{"group_id": one, "accounts": names[one], "traces": shown[one]} for one in names], records.GROUPS),
-        records.table(
-            [{"group_id": one, "account": account, "probability": 0.9} for one in names for account in names[one]], records.GROUP_MEMBERS
-        ),
-        records.table(edges, records.EDGES),
-        records.table(traces, records.TRACES),
-    )
-    rows = {row["account"]: row for row in nearest_groups(found, doctrine=DOCTRINE).to_pylist()}
-    assert set(rows) == {*names["grp-1"], *names["grp-2"], "xan"}
-    assert rows["ann"] == {"account": "ann", "group_id": "grp-1", "member": True, "ties": 4, "probability": 0.9}
-    chance = 1 - (1 - 2 / 1000) * (1 - 2 / 500)
-    expected = membership(np.full(5, 4), chance, 1001, outside=np.array([2]))[0]
-    assert rows["xan"] == {"account": "xan", "group_id": "grp-1", "member": False, "ties": 2, "probability": pytest.approx(expected)}
-    alone = nearest_groups(replace(found, groups=found.groups.slice(1)), doctrine=DOCTRINE).to_pylist()
-    assert [(row["account"], row["ties"]) for row in alone if not row["member"]] == [("xan", 1)]
+    edges = [{"trace": trace, "account_a": a, "account_b": b, "shared": 2, "statistic": 1.0, "p": p} for trace, a, b, p in rows]
+    sizes = [("co-url", 101, True), ("co-text", 0, False), ("fast-10s", 51, True), ("fast-1m", 51, True)]
+    traces = [{"trace": trace, "accounts": count, "supported": supported} for trace, count, supported in sizes]
+    found = account_chances(records.table(edges, records.EDGES), records.table(traces, records.TRACES)).to_pylist()
+    assert [(row["account"], row["partners"], row["traces"]) for row in found] == [
+        ("ann", 2, ["co-url", "fast-10s"]),
+        ("ben", 1, ["co-url", "fast-10s"]),
+        ("cat", 2, ["co-url", "fast-1m"]),
+        ("dan", 1, ["fast-1m"]),
+    ]
+    one, two, three, four = (math.tan((0.5 - p) * math.pi) for p in (1e-4, 1e-3, 1e-5, 0.02))
+    by_hand = [(one + two) / 100 + three / 50 / 2, one / 100 + three / 50 / 2, two / 100 + four / 50 / 2, four / 50 / 2]
+    assert [row["p"] for row in found] == [pytest.approx(0.5 - math.atan(evidence / 2) / math.pi) for evidence in by_hand]
 
 
-def test_an_account_beside_a_group_is_nearer_with_every_tie():
-    ties = membership(np.array([7, 7, 6, 5, 5, 4, 7, 3]), 0.01, 500, outside=np.arange(9))
-    assert (np.diff(ties) >= 0).all()
-    assert ties[0] < 0.01 < 0.9 < ties[8]
+def test_planted_accounts_are_far_from_chance_and_others_are_not():
+    truth = {f"user{380 + member:04d}" for member in range(20)}
+    found = _find(_planted(_organic(0, own=0.8), 0))
+    rows = account_chances(found.edges, found.traces)
+    shuffled = account_chances(found.edges.take(np.random.default_rng(1).permutation(found.edges.num_rows)), found.traces)
+    assert rows.equals(shuffled)
+    p = dict(zip(rows["account"].to_pylist(), rows["p"].to_pylist(), strict=True))
+    assert len(truth & set(rows["account"].to_pylist()[:20])) >= 18
+    assert sum(value <= 0.05 for account, value in p.items() if account not in truth) <= 0.05 * 380
+    nothing = account_chances(records.empty(records.EDGES), found.traces)
+    assert nothing.schema == records.ACCOUNTS
+    assert nothing.num_rows == 0
 
 
 def test_communities_are_found_and_small_ones_left_alone():

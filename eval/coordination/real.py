@@ -2,8 +2,8 @@
 
 Members of Congress are the hard control: parties and offices share texts, tags and pages openly (`docs/data.md`). What the label says is
 that an account belonged to the operation, not that it acted with others in these four months, so recall has no reason to reach 1.
-The score of an account is its largest membership probability in any flagged group, 0 in none; beside it stands the same probability for
-accounts outside too, by their ties with the members (`nearest_groups`), which flags nobody. Precision at a base rate is that of
+The score of an account is its largest membership probability in any flagged group, 0 in none; beside it stands how far
+the account is from chance by its pairs, in a group or not (`account_chances`), which flags nobody. Precision at a base rate is that of
 a corpus in which one account in a hundred is of the operation, from the rates that are measured (Wilson intervals of 95 %).
 The sets differ in more than the accounts: addresses of the operation's tweets are t.co, times are good to a minute; those of Congress
 carry expanded addresses and ids of what is reposted.
@@ -12,7 +12,7 @@ carry expanded addresses and ids of what is reposted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from greyzone import records
-from greyzone.coordinate import flagged, nearest_groups
+from greyzone.coordinate import account_chances, flagged
 from greyzone.doctrine import load_doctrine
 from greyzone.eval.coordination.journey import groups_of
 from greyzone.eval.coordination.judging import at_base_rate, auc, commonest, wilson
@@ -45,7 +45,7 @@ LEAST_POSTS = 30
 """Posts that an account must have in the window to be judged."""
 BASE_RATE = 0.01
 ASKED_AUC = 0.95
-NEAREST = "nearest flagged"
+FROM_CHANCE = "from chance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Contest:
     documents
         Number of documents.
     scores
-        By list ("flagged", "listed", and "nearest flagged", which is none): scores of the operation's accounts and of the control's.
+        By list ("flagged", "listed", and "from chance", which is none): scores of the operation's accounts and of the control's.
     background
         Accounts of neither that are in a flagged group, and all of them.
     categories
@@ -138,7 +138,7 @@ def format_contests(found: Sequence[Contest]) -> str:
     lines = [head]
     for one in found:
         for which, (positive, negative) in one.scores.items():
-            rates = [f"{auc(positive, negative):.3f}", "-", "-", "-"] if which == NEAREST else _rates(positive, negative)
+            rates = [f"{auc(positive, negative):.3f}", "-", "-", "-"] if which == FROM_CHANCE else _rates(positive, negative)
             lines.append([one.name, which, str(len(positive)), str(len(negative)), *rates, f"AUC {ASKED_AUC}"])
     kinds = sorted({kind for one in found for kind in one.categories})
     recall = [["recall of", "list", *kinds]]
@@ -183,15 +183,15 @@ def _contest(
     name: str, parts: dict[str, pa.Table | Path], operation: frozenset[str], control: frozenset[str], category: dict[str, str]
 ) -> Contest:
     documents, copies = as_documents(parts)
-    doctrine = load_doctrine()
-    found = groups_of(documents, copies, doctrine=doctrine)
+    found = groups_of(documents, copies, doctrine=load_doctrine())
     kept = dict(zip(found.groups["group_id"].to_pylist(), flagged(found.groups).to_pylist(), strict=True))
     score: dict[str, dict[str, float]] = {"flagged": {}, "listed": {}}
     for row in found.group_members.to_pylist():
         for which in ("listed", "flagged") if kept[row["group_id"]] else ("listed",):
             score[which][row["account"]] = max(score[which].get(row["account"], 0.0), _probability(row))
-    near = nearest_groups(replace(found, groups=found.groups.filter(flagged(found.groups))), doctrine=doctrine)
-    score[NEAREST] = dict(zip(near["account"].to_pylist(), near["probability"].to_pylist(), strict=True))
+    chances = account_chances(found.edges, found.traces)
+    # -ln(2 p): 0 for an account without a kept pair, whose p is .5.
+    score[FROM_CHANCE] = dict(zip(chances["account"].to_pylist(), (-np.log(2 * chances["p"].to_numpy())).tolist(), strict=True))
     scores = {
         which: ([table.get(account, 0.0) for account in sorted(operation)], [table.get(account, 0.0) for account in sorted(control)])
         for which, table in score.items()

@@ -2,16 +2,17 @@
 
 Coordination is a statement about behaviour: it is neither a statement about intent nor about who stands behind an account. Read the
 modules in this order: `traces` (what is shared), `bicm`, `communities` and `chance` (what chance would share), `pairs`, `cores` and
-`groups` (who shares more), `membership` (how surely an account belongs, or how near it is), `explanations` (what else might account for
-it), `tracking` (which group is which of the last run, and when it acts or sleeps), `stage` (all of it). `shares` takes any table of who
-shared what when; `baselines` holds the rules of the literature, which `compare_rules` puts beside.
+`groups` (who shares more), `membership` (how surely an account belongs), `accounts` (how far each is from chance, in a group or not),
+`explanations` (what else might account for it), `tracking` (which group is which of the last run, and when it acts or sleeps), `stage`
+(all of it). `shares` takes any table of who shared what when; `baselines` holds the rules of the literature, which `compare_rules` puts
+beside.
 """
 
 from __future__ import annotations
 
+from greyzone.coordinate.accounts import account_chances
 from greyzone.coordinate.carriers import find_carriers
 from greyzone.coordinate.explanations import flagged
-from greyzone.coordinate.membership import nearest_groups
 from greyzone.coordinate.paraphrases import Paraphrases, find_paraphrases
 from greyzone.coordinate.shares import Comparison, compare_rules, compare_rules_in_documents, find_groups_in_shares
 from greyzone.coordinate.stage import find_groups, groups_in_traces
@@ -22,6 +23,7 @@ __all__ = [
     "Kept",
     "Paraphrases",
     "Tracks",
+    "account_chances",
     "compare_rules",
     "compare_rules_in_documents",
     "find_carriers",
@@ -32,5 +34,4 @@ __all__ = [
     "follow",
     "groups_in_traces",
     "keep_ids",
-    "nearest_groups",
 ]

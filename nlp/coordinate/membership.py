@@ -5,10 +5,6 @@ does not belong are tied with probability r = 1 - prod(1 - p_t), where p_t is th
 beside a group of s has Bin(s, r) ties. A member has a beta-binomial number of ties, whose mean and spread are those of the accounts of
 the core, because members differ in how much they act. With the share of the population that the core takes as prior odds, Bayes' rule
 gives the probability; accounts below ``member`` are not listed as members.
-
-`nearest_groups` asks the same of every account that has a kept tie with a member: how far is it from chance? An account outside has
-Bin(s, r) ties with the s members by chance, and is compared with the members' law as one of them would be. Nobody is flagged by it: readers
-of a group are tied to it too.
 """
 
 from __future__ import annotations
@@ -16,14 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import special
 
-from greyzone import records
 from greyzone.coordinate.bicm import Doubles, Ints
 from greyzone.coordinate.groups import Group, Network
-from greyzone.doctrine import Doctrine
 
 SMALLEST_CONCENTRATION = 2.0
 """Least a + b of the beta law of members: below, it would have its mass at no tie and all ties, and say nothing about what is between."""
@@ -74,8 +66,8 @@ def tie_counts(networks: list[Network], accounts: Ints) -> Ints:
     return np.bincount(low, minlength=size) + np.bincount(high, minlength=size)
 
 
-def membership(ties: Ints, chance: float, population: int, *, outside: Ints | None = None) -> Doubles:
-    """Return the probability that each account of a core, or beside it, belongs to the group.
+def membership(ties: Ints, chance: float, population: int) -> Doubles:
+    """Return the probability that each account of a core belongs to the group.
 
     Parameters
     ----------
@@ -85,13 +77,11 @@ def membership(ties: Ints, chance: float, population: int, *, outside: Ints | No
         Probability r of a tie with an account that does not belong.
     population
         Accounts that could have been in the core.
-    outside
-        (t,) int64 ties of accounts beside the core with its s accounts; these are asked about then.
 
     Returns
     -------
     ndarray
-        (s,) float64, or (t,).
+        (s,) float64.
     """
     others = len(ties) - 1
     share = ties / others
@@ -99,15 +89,13 @@ def membership(ties: Ints, chance: float, population: int, *, outside: Ints | No
     spread = max(float(share.var()) - mean * (1 - mean) / others, 0.0)
     # Moments of the beta law; without any spread beyond the binomial one it is a point.
     concentration = max(mean * (1 - mean) / spread - 1 if spread else np.inf, SMALLEST_CONCENTRATION)
-    prior = np.log(len(ties) / max(population - len(ties), 1))
-    if outside is not None:
-        ties, others, share = outside, len(ties), outside / len(ties)
     if np.isfinite(concentration):
         a, b = mean * concentration, (1 - mean) * concentration
         log_member = special.betaln(ties + a, others - ties + b) - special.betaln(a, b)
     else:
         log_member = special.xlogy(ties, mean) + special.xlog1py(others - ties, -mean)
     log_chance = special.xlogy(ties, chance) + special.xlog1py(others - ties, -chance)
+    prior = np.log(len(ties) / max(population - len(ties), 1))
     # An account with fewer ties than chance gives is no more a member than one with as many as chance gives.
     odds = np.where(share <= chance, np.minimum(log_member - log_chance, 0.0), log_member - log_chance)
     return np.asarray(special.expit(prior + odds), dtype=np.float64)
@@ -123,50 +111,3 @@ def settle(group: Group, networks: list[Network], least: float) -> Membership:
     kept = probability >= least
     settled = replace(group, accounts=group.accounts[kept])
     return Membership(settled, probability[kept], tie_counts(shown, settled.accounts) / max(int(kept.sum()) - 1, 1))
-
-
-def nearest_groups(found: records.Coordination, *, doctrine: Doctrine) -> pa.Table:
-    """Return, for every account that is in a group or has a kept tie with a member, how probably it belongs to the nearest one.
-
-    Parameters
-    ----------
-    found
-        As `greyzone.coordinate.find_groups` returns it, all of its groups or some, as those that no alternative accounts for.
-    doctrine
-        Section ``coordination``.
-
-    Returns
-    -------
-    pyarrow.Table
-        `records.NEAREST`, by account. Accounts without a row have no kept tie with any member: all that they do is within chance.
-    """
-    names = pc.unique(pa.chunked_array([found.edges["account_a"].combine_chunks(), found.edges["account_b"].combine_chunks()])).sort()
-    a, b = (pc.index_in(found.edges[side], value_set=names).to_numpy().astype(np.int64) for side in ("account_a", "account_b"))
-    accounts = dict(zip(found.traces["trace"].to_pylist(), found.traces["accounts"].to_pylist(), strict=True))
-    label = np.array(names.to_pylist(), dtype=object)
-    belongs = {(row["group_id"], row["account"]): float(row["probability"]) for row in found.group_members.to_pylist()}
-    best: dict[str, dict[str, object]] = {}
-    for group in sorted(found.groups.select(["group_id", "accounts", "traces"]).to_pylist(), key=lambda row: str(row["group_id"])):
-        shown = pc.is_in(found.edges["trace"], value_set=pa.array(group["traces"], pa.string())).to_numpy()
-        inside = np.isin(label, group["accounts"])
-        low, high = np.divmod(np.unique(a[shown] * len(label) + b[shown]), max(len(label), 1))
-        ties = np.bincount(low[inside[high]], minlength=len(label)) + np.bincount(high[inside[low]], minlength=len(label))
-        active = [accounts[trace] for trace in group["traces"]]
-        chance = 1 - float(np.prod([1 - _threshold(n, doctrine) for n in active]))
-        beside = np.flatnonzero(~inside & (ties > 0))
-        sure = dict(zip(beside.tolist(), membership(ties[inside], chance, max(active), outside=ties[beside]).tolist(), strict=True))
-        sure |= {place: belongs[group["group_id"], label[place]] for place in np.flatnonzero(inside).tolist()}
-        for place, probability in sure.items():
-            account, member = str(label[place]), bool(inside[place])
-            before = best.get(account, {"member": False, "probability": -1.0})
-            if (member, probability) > (before["member"], before["probability"]):
-                best[account] = dict(
-                    zip(records.NEAREST.names, (account, group["group_id"], member, int(ties[place]), probability), strict=True)
-                )
-    return records.table([best[account] for account in sorted(best)], records.NEAREST)
-
-
-def _threshold(accounts: int, doctrine: Doctrine) -> float:
-    """Return the p below which a trace of so many accounts keeps a pair."""
-    small = "_small" if accounts < doctrine["coordination.small_n"] else ""
-    return min(float(doctrine["coordination.c" + small]) / max(accounts - 1, 1), 1.0)

@@ -35,6 +35,7 @@ from greyzone.records.campaigns import (
     VIEWS,
 )
 from greyzone.records.coordination import (
+    ACCOUNTS,
     CARRIERS,
     EDGES,
     EXPLANATIONS,
@@ -43,7 +44,6 @@ from greyzone.records.coordination import (
     GROUP_REUSE,
     GROUP_WINDOWS,
     GROUPS,
-    NEAREST,
     TRACES,
 )
 from greyzone.records.documents import COPIES, DOCUMENTS, RAW_DOCUMENTS, REJECTS, SOURCES
@@ -54,6 +54,7 @@ from greyzone.records.narratives import BURSTS, FIRST_MOVERS, LANGUAGE_TERMS, LI
 from greyzone.records.tables import GIVEN, LATER, TABLES, check, content_id, empty, table
 
 __all__ = [
+    "ACCOUNTS",
     "ACTORS",
     "ATTRIBUTIONS",
     "BURSTS",
@@ -89,7 +90,6 @@ __all__ = [
     "MEMBERS",
     "MERGES",
     "NARRATIVES",
-    "NEAREST",
     "PRECISIONS",
     "RAW_DOCUMENTS",
     "REACHES",

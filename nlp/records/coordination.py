@@ -40,16 +40,11 @@ GROUP_MEMBERS = schema_of(
 """`strength` is the share of the other members that the account has a kept tie with, `probability` that it belongs to the group; it acted
 for the group from `first` to `last` (null without times) in `documents` documents."""
 
-NEAREST = schema_of(
-    account=pa.string(),
-    group_id=pa.string(),
-    member=pa.bool_(),
-    ties=pa.int64(),
-    probability=pa.float64(),
-)
-"""How far an account is from chance: the group that it belongs to most probably, how many of its other members it has a kept tie with, and
-that probability. A `member` is listed in the group; nobody else is flagged by this: whoever reads and shares what a group spreads has ties
-with it. Made when asked for (`greyzone.coordinate.nearest_groups`), not kept in a case."""
+ACCOUNTS = schema_of(account=pa.string(), partners=pa.int64(), traces=STRINGS, p=pa.float64())
+"""How far an account is from chance by the pairs that it is in, within groups or not: `partners` is the number of accounts that it has a
+kept pair with in any trace, `traces` those in which, `p` what they say together (`greyzone.coordinate.account_chances`). It is never a
+flag: no alternative explanation is tested on an account, and colleagues are far from chance too. Made when asked for, not kept in a
+case."""
 
 GROUP_WINDOWS = schema_of(
     group_id=pa.string(),
