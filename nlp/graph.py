@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from greyzone.engine import on_threads
-from greyzone.lists import LIST_ROWS, Lists, Shelf, learn_lists, nearest_on_shelf, norms, whole_rows
+from greyzone.lists import LIST_ROWS, Lists, Numbers, Shelf, by_list, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import Doubles, Ints, leaders, nearest, pair_similarities
 from greyzone.records import Floats
@@ -98,29 +98,29 @@ def neighbour_graph(rows: Floats, k: int, *, duplicates: float, device: str = "a
     leader = _leaders_by_list(rows, home, duplicates)
     chosen = np.flatnonzero(leader == np.arange(len(rows)))
     logger.debug("%d rows in %d lists of about %d: %d leaders", len(rows), len(lists.centroids), LIST_ROWS, len(chosen))
-    if len(chosen) < len(rows):
-        # Made anew rather than chosen from: two copies at once would be the peak of memory.
+    # Made anew, list by list: two copies at once would be the peak of memory.
+    del whole
+    probed = probed[chosen]
+    if _crowded(home, chosen):
+        whole = whole_rows(rows, chosen)
+        lists = learn_lists(whole, search)
+        probed = lists.probe(whole, probes, search)
+        home[chosen] = probed[:, 0]
         del whole
-        whole, probed = whole_rows(rows, chosen), probed[chosen]
-        if _crowded(home, chosen):
-            lists = learn_lists(whole, search)
-            probed = lists.probe(whole, probes, search)
-            home[chosen] = probed[:, 0]
-    shelf = Shelf.put(whole, probed[:, 0], len(lists.centroids))
-    indices, products = nearest_on_shelf(whole, probed, shelf, min(k, len(chosen) - 1), search, own=np.arange(len(chosen)))
-    lengths = norms(whole)
-    similarities = cosines(products, lengths, indices, lengths[indices])
+    order, starts = by_list(probed[:, 0], len(lists.centroids))
+    shelf = Shelf(whole_rows(rows, chosen[order]), order, starts)
+    indices, similarities = _nearest_leaders(shelf.whole, order, probed, shelf, min(k, len(chosen) - 1), search)
     left, leader, indices, similarities = _give_way(rows, chosen, leader, indices, similarities, duplicates)
     poor = np.flatnonzero(2 * (indices >= 0).sum(axis=1) < min(k, len(left) - 1))
     if len(poor):
         # Where most neighbours gave way, those that stand are sought again.
         number = np.full(len(chosen) + 1, -1, dtype=np.int64)
         number[left] = np.arange(len(left))
-        put = Shelf.put(whole, probed[left, 0], len(lists.centroids))
-        standing, asking = Shelf(whole, left[put.order], put.starts), left[poor]
-        again, products = nearest_on_shelf(whole[asking], probed[asking], standing, indices.shape[1], search, own=asking)
-        indices[poor], similarities[poor] = number[again], cosines(products, lengths[asking], again, lengths[again])
-    del whole, shelf, probed
+        order, starts = by_list(probed[left, 0], len(lists.centroids))
+        standing, asking = Shelf(whole_rows(rows, chosen[left[order]]), left[order], starts), left[poor]
+        again, alike = _nearest_leaders(whole_rows(rows, chosen[asking]), asking, probed, standing, indices.shape[1], search)
+        indices[poor], similarities[poor] = number[again[asking]], alike[asking]
+    del shelf, probed
     chosen = chosen[left]
     place = np.full(len(rows), -1, dtype=np.int64)
     place[chosen] = np.arange(len(chosen))
@@ -136,6 +136,17 @@ def nearest_rows(rows: Floats, k: int, *, device: str = "auto", probes: int = PR
     probed = lists.probe(whole, probes, search)
     shelf = Shelf.put(whole, probed[:, 0], len(lists.centroids))
     return nearest_on_shelf(whole, probed, shelf, k, search, own=np.arange(len(rows)))[0]
+
+
+def _nearest_leaders(whole: Floats, asking: Ints, probed: Numbers, shelf: Shelf, k: int, search: Search) -> tuple[Ints, Doubles]:
+    """Return the neighbours (m, k) and their cosines of the leaders `asking`, whose whole rows these are, in the places of all m."""
+    found, products = nearest_on_shelf(whole, probed[asking], shelf, k, search, own=asking)
+    lengths = np.ones(len(probed))
+    lengths[shelf.order] = norms(shelf.whole)
+    indices, similarities = np.full((len(probed), k), -1, dtype=np.int64), np.full((len(probed), k), -1.0)
+    indices[asking] = found
+    similarities[asking] = cosines(products, lengths[asking], found, lengths[found])
+    return indices, similarities
 
 
 def cosines(products: Floats, lengths: Doubles, indices: Ints, others: Doubles) -> Doubles:

@@ -25,8 +25,8 @@ import numpy.typing as npt
 
 from greyzone.graph import PROBES, cosines, neighbour_graph
 from greyzone.hierarchy import Neighbours
-from greyzone.levels import Rule
-from greyzone.lists import Lists, Shelf, learn_lists, nearest_on_shelf, norms, whole_rows
+from greyzone.levels import Rule, sums
+from greyzone.lists import Lists, Shelf, by_list, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import Doubles, Ints, pair_similarities
 from greyzone.records import Floats
@@ -131,15 +131,17 @@ def add_rows(known: Fitted, rows: Floats, count: Ints, k: int, *, duplicates: fl
         each new row.
     """
     search, whole = Search(device), whole_rows(rows)
-    known_whole = whole_rows(known.rows)
-    lists = known.lists or learn_lists(known_whole, search)
-    home = lists.probe(known_whole, 1, search)[:, 0].astype(np.int64) if known.home is None else known.home
+    lists, home = known.lists, known.home
+    if lists is None or home is None:
+        known_whole = whole_rows(known.rows)
+        lists = learn_lists(known_whole, search)
+        home = lists.probe(known_whole, 1, search)[:, 0].astype(np.int64)
+        del known_whole
     probed = lists.probe(whole, PROBES, search)
-    shelf = Shelf.put(known_whole, home, len(lists.centroids))
-    near, products = nearest_on_shelf(whole, probed, shelf, k, search)
+    order, starts = by_list(home, len(lists.centroids))
+    near, products = nearest_on_shelf(whole, probed, Shelf(whole_rows(known.rows, order), order, starts), k, search)
     seen, where = np.unique(near, return_inverse=True)
-    alike = cosines(products, norms(whole), near, norms(known_whole[seen])[where.reshape(near.shape)])
-    del known_whole, shelf
+    alike = cosines(products, norms(whole), near, norms(whole_rows(known.rows, seen))[where.reshape(near.shape)])
     best = near[:, 0]
     exact = np.full(len(rows), -1.0)
     met = np.flatnonzero(best >= 0)
@@ -272,13 +274,8 @@ def _narrative_sums(rows: Floats, label: Ints, narratives: int, chosen: Ints) ->
     """Return the sums (narratives, d) and counts of the leaders of the `chosen` narratives; 0 for the others."""
     wanted = np.zeros(narratives + 1, dtype=bool)
     wanted[chosen] = True
-    members = np.flatnonzero(wanted[label])
-    members = members[np.argsort(label[members], kind="stable")]
-    sums, counts = np.zeros((narratives, rows.shape[1])), np.bincount(label[members], minlength=narratives).astype(np.float64)
-    if len(members):
-        starts = np.flatnonzero(np.r_[True, np.diff(label[members]) > 0])
-        sums[label[members][starts]] = np.add.reduceat(rows[members], starts, axis=0, dtype=np.float64)
-    return sums, counts
+    told = np.where(wanted[label], label, -1)
+    return sums(rows, told, narratives), np.bincount(told[told >= 0], minlength=narratives).astype(np.float64)
 
 
 def _majority(seen: Ints, masses: Doubles) -> tuple[Ints, Doubles]:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from greyzone.density import core_distances, spanning_tree
+from greyzone.engine import on_threads
 from greyzone.graph import nearest_rows
 from greyzone.hierarchy import Branches, Neighbours, Tree, cut
 from greyzone.linkage import LAYER, Merges, average_linkage
@@ -35,6 +36,9 @@ STORY = 0.5
 
 STRETCH = 1.5
 """An outlier may lie this many radii from the centroid: to have no other narrative near is not to have a home."""
+
+BLOCK_ROWS = 2**10
+"""Rows compared with their centroids at a time; it leaves no trace in the result."""
 
 RADIUS_QUANTILE = 0.9
 """Share of the members within the radius; the hierarchy leaves some background in a narrative, which must not draw in more."""
@@ -160,7 +164,7 @@ def _select(tree: Tree, closed: Doubles, alike: Doubles, reach: Doubles, rule: R
 
 def centroids(rows: Floats, label: Ints) -> Floats:
     """Return the unit mean (labels, d) of the rows of each label."""
-    return unit_rows(_sums(rows, label))
+    return unit_rows(sums(rows, label, int(label.max(initial=-1)) + 1))
 
 
 def _pairs(neighbours: Neighbours) -> tuple[Ints, Ints, Doubles]:
@@ -265,17 +269,28 @@ def _radii(distance: Doubles, label: Ints) -> Doubles:
     return distance[order][bounds[:-1] + (RADIUS_QUANTILE * (np.diff(bounds) - 1)).astype(np.int64)]
 
 
-def _sums(rows: Floats, label: Ints) -> Doubles:
-    """Return the (n_clusters, d) float64 sums of rows by label, added up in row order."""
-    found = np.zeros((int(label.max(initial=-1)) + 1, rows.shape[1]))
+def sums(rows: Floats, label: Ints, groups: int) -> Doubles:
+    """Return the (groups, d) float64 sums of rows by label, added up in row order; label -1 counts nowhere."""
+    found = np.zeros((groups, rows.shape[1]))
     inside = np.flatnonzero(label >= 0)
     order = inside[np.argsort(label[inside], kind="stable")]
-    if len(order):
-        starts = np.flatnonzero(np.r_[True, np.diff(label[order]) > 0])
-        found[label[order][starts]] = np.add.reduceat(rows[order].astype(np.float64), starts, axis=0)
+    starts = np.flatnonzero(np.r_[True, np.diff(label[order]) > 0]) if len(order) else order
+
+    def add(cluster: int) -> None:
+        part = order[starts[cluster] : starts[cluster + 1] if cluster + 1 < len(starts) else None]
+        np.add.reduce(rows[part], axis=0, dtype=np.float64, out=found[label[part[0]]])
+
+    on_threads(add, range(len(starts)))
     return found
 
 
 def cosine_with(rows: Floats, chosen: Ints, centroids: Floats, cluster: Ints) -> Doubles:
     """Return the cosine of each chosen row with the centroid of its cluster."""
-    return np.asarray(np.round((rows[chosen].astype(np.float64) * centroids[cluster]).sum(axis=1), DECIMALS))
+    found = np.empty(len(chosen))
+
+    def compare(start: int) -> None:
+        part = slice(start, start + BLOCK_ROWS)
+        found[part] = (rows[chosen[part]].astype(np.float64) * centroids[cluster[part]]).sum(axis=1)
+
+    on_threads(compare, range(0, len(chosen), BLOCK_ROWS))
+    return np.asarray(np.round(found, DECIMALS))

@@ -113,25 +113,42 @@ def learn_lists(whole: Floats, search: Search, *, list_rows: int = LIST_ROWS) ->
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Rows put into their lists: `order` (n,) rows list by list, `starts` (lists + 1,) bounds, `whole` rows in the order given."""
+    """Rows put into their lists: `whole` (n, d) list by list, `order` (n,) the number of each, `starts` (lists + 1,) bounds."""
 
     whole: Floats
     order: Ints
     starts: Ints
 
     @classmethod
-    def put(cls, whole: Floats, home: Ints, lists: int) -> Shelf:
+    def put(cls, whole: Floats, home: npt.NDArray[np.integer], lists: int) -> Shelf:
         """Put each row into list `home`; rows of a list stay in their order."""
-        order = np.argsort(home, kind="stable")
-        return cls(whole, order, np.searchsorted(home[order], np.arange(lists + 1)))
+        order, starts = by_list(home, lists)
+        return cls(whole[order], order, starts)
 
     def members(self, number: int) -> Ints:
         """Return the rows of a list."""
         return self.order[self.starts[number] : self.starts[number + 1]]
 
+    def rows(self, number: int) -> Floats:
+        """Return the (m, d) whole rows of a list."""
+        return self.whole[self.starts[number] : self.starts[number + 1]]
+
+
+def by_list(home: npt.NDArray[np.integer], lists: int) -> tuple[Ints, Ints]:
+    """Return the rows (n,) list by list, and the bounds (lists + 1,) of each list among them."""
+    order = np.argsort(home, kind="stable")
+    return order, np.searchsorted(home[order], np.arange(lists + 1))
+
 
 def nearest_on_shelf(
-    queries: Floats, probed: Ints, shelf: Shelf, k: int, search: Search, *, own: Ints | None = None, patience: int = PATIENCE
+    queries: Floats,
+    probed: npt.NDArray[np.integer],
+    shelf: Shelf,
+    k: int,
+    search: Search,
+    *,
+    own: Ints | None = None,
+    patience: int = PATIENCE,
 ) -> tuple[Ints, Floats]:
     """Find the `k` most similar rows of a shelf for each query, among the lists that it probes.
 
@@ -162,15 +179,15 @@ def nearest_on_shelf(
     # The likeliest list of every query first: of the others, only what beats its neighbours there needs sorting.
     for turn in range(probed.shape[1]):
         looking = np.flatnonzero(idle < patience)
-        by_list = looking[np.argsort(probed[looking, turn], kind="stable")]
+        order, starts = by_list(probed[looking, turn], len(shelf.starts) - 1)
+        asked = looking[order]
         idle[looking] += turn > 0
-        starts = np.searchsorted(probed[by_list, turn], np.arange(len(shelf.starts)))
 
-        def look(number: int, first: bool = turn == 0, by_list: Ints = by_list, starts: Ints = starts) -> None:
-            asking, members = by_list[starts[number] : starts[number + 1]], shelf.members(number)
+        def look(number: int, first: bool = turn == 0, asked: Ints = asked, starts: Ints = starts) -> None:
+            asking, members = asked[starts[number] : starts[number + 1]], shelf.members(number)
             if not len(asking) or not len(members):
                 return
-            there, width = search.hold(shelf.whole[members]), min(k, len(members))
+            there, width = search.hold(shelf.rows(number)), min(k, len(members))
             step = search.rows_at_once(len(members))
             for start in range(0, len(asking), step):
                 rows = asking[start : start + step]
