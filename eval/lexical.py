@@ -195,7 +195,7 @@ def format_table(rows: Sequence[Row]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 for arguments or files that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m greyzone.eval.lexical", description="Measure the lexical channel and its rule.")
+    parser = argparse.ArgumentParser(prog="greyzone eval lexical", description="Measure the lexical channel and its rule.")
     parser.add_argument("--data", metavar="FOLDER", help="folder that holds the sets")
     parser.add_argument("--encoder", "-e", action="append", metavar="NAME", help="as for load_encoder; several times (default)")
     parser.add_argument("--set", action="append", metavar="SET", help="measure these alone; several times")

@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         FinetuneSettings,
         finetune,
         arguments,
-        prog="python -m greyzone.training.finetune",
+        prog="greyzone train finetune",
         description="Fine-tune an encoder on texts that belong together.",
     )
 

@@ -366,7 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         MultilingualSettings,
         multilingual,
         arguments,
-        prog="python -m greyzone.training.multilingual",
+        prog="greyzone train multilingual",
         description="Teach an encoder other languages by a teacher's vectors of parallel text.",
     )
 

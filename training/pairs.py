@@ -204,7 +204,10 @@ def read_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         with open_text(path) as stream:
             yield from _table(stream, path, _TABLES[inner.suffix]) if inner.suffix in _TABLES else _lines(stream, path)
     else:
-        raise InputError(f"{path.name}", ".jsonl, .csv, .tsv (also .gz or .xz), .parquet or a folder of save_to_disk")
+        raise InputError(
+            f"{path} is no file of examples",
+            "a name that ends in .jsonl, .csv, .tsv (also .gz or .xz), .parquet or a folder of save_to_disk",
+        )
 
 
 def hash_fraction(text: str) -> float:
