@@ -13,6 +13,7 @@ Whatever was not run is named with its reason; the exit code is 1 if a run faile
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 import sys
@@ -61,11 +62,12 @@ class Plan:
     seed: int = 0
     stability: bool = False
     shuffles: int = 3
+    subsamples: int = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One method at one level on one set; figures, seconds and MiB are medians over `repeats`."""
+    """One method at one level on one set; figures, seconds and MiB are medians over `repeats`, `digest` is of the labels of the first."""
 
     set: str
     encoder: str
@@ -75,6 +77,7 @@ class Result:
     documents: int
     narratives: int
     figures: Figures
+    digest: str
     seconds: float
     cpu_seconds: float
     peak_mib: float
@@ -149,7 +152,7 @@ def format_table(outcomes: Iterable[Outcome], plan: Plan) -> str:
     steady = [result for result in results if result.stability]
     if steady:
         kinds = list(dict.fromkeys(one.what for result in steady for one in result.stability))
-        lines += ["", *aligned([["set", "method", "rows", *kinds], *(_steady(result, kinds) for result in steady)])]
+        lines += ["", *aligned([["set", "method", "rows", *kinds, "labels"], *(_steady(result, kinds) for result in steady)])]
     lines += ["", *_growth(results)]
     files = {file: digest for result in results for file, digest in result.sha256.items()}
     lines += [f"{file} sha256 {digest[:16]}" for file, digest in sorted(files.items())]
@@ -202,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             seed=given.seed,
             stability=given.stability,
             shuffles=given.shuffles,
+            subsamples=given.subsamples,
         )
         needs = any(missing_files(None, name) for name in plan.sets)
         folder = data_folder(given.data) if needs or given.data else None
@@ -245,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sets that are made (0)")
     parser.add_argument("--stability", action="store_true", help="also shuffle rows, change seeds and threads, and take sub-samples")
     parser.add_argument("--shuffles", type=int, default=3, metavar="N", help="orders that --stability tries (3)")
+    parser.add_argument("--subsamples", type=int, default=5, metavar="N", help="sub-samples that --stability tries (5)")
     parser.add_argument("--cache", metavar="FOLDER", help="keep vectors of texts here, so that a second run encodes nothing again")
     parser.add_argument("--json", action="store_true", help="one line of JSON a result, as soon as it is measured")
     return parser
@@ -275,7 +280,12 @@ def _check(plan: Plan) -> None:
     for level in plan.levels:
         if level not in LEVELS:
             raise InputError(f"level {level!r}", f"one of {', '.join(LEVELS)}")
-    for what, number, least in (("repeats", plan.repeats, 1), ("threads", plan.threads or 1, 1), ("shuffles", plan.shuffles, 0)):
+    for what, number, least in (
+        ("repeats", plan.repeats, 1),
+        ("threads", plan.threads or 1, 1),
+        ("shuffles", plan.shuffles, 0),
+        ("subsamples", plan.subsamples, 0),
+    ):
         if number < least:
             raise InputError(f"{number} {what}", f"at least {least}")
 
@@ -314,13 +324,15 @@ def _outcomes(data: NarrativeSet, encoder: tuple[str, str], job: Job, plan: Plan
     seeds = range(plan.repeats) if chosen.seeded and plan.repeats > 1 else [None] * plan.repeats
     try:
         runs = [run_job(replace(job, seed=seed)) for seed in seeds]
-        steady = measure_stability(job, seeded=chosen.seeded, shuffles=plan.shuffles) if plan.stability else []
+        steady = measure_stability(job, seeded=chosen.seeded, shuffles=plan.shuffles, subsamples=plan.subsamples) if plan.stability else []
         for level, column in _columns(runs[0], plan):
+            labels = runs[0].labels if column is None else runs[0].labels[:, column]
             scores = [score(data.truth, run.labels if column is None else run.labels[:, column]) for run in runs]
             result = Result(
                 data.name,
                 *(*encoder, job.method, level, n, _true(data)),
                 figures=_medians(scores),
+                digest=hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest(),
                 seconds=median(run.seconds for run in runs),
                 cpu_seconds=median(run.cpu_seconds for run in runs),
                 peak_mib=median(run.peak_mib for run in runs),
@@ -376,7 +388,13 @@ def _cells(result: Result) -> list[str]:
 
 def _steady(result: Result, kinds: Sequence[str]) -> list[str]:
     found = {one.what: "same bytes" if one.same else f"{one.agreement:.3f}" for one in result.stability}
-    return [result.set, f"{result.method} {result.level}".strip(), f"{result.documents:,}", *(found.get(kind, "") for kind in kinds)]
+    return [
+        result.set,
+        f"{result.method} {result.level}".strip(),
+        f"{result.documents:,}",
+        *(found.get(kind, "") for kind in kinds),
+        result.digest[:16],
+    ]
 
 
 def _growth(results: Sequence[Result]) -> list[str]:

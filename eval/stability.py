@@ -35,7 +35,7 @@ class Stability:
     runs: int
 
 
-def measure_stability(job: Job, *, seeded: bool, shuffles: int = SHUFFLES) -> list[list[Stability]]:
+def measure_stability(job: Job, *, seeded: bool, shuffles: int = SHUFFLES, subsamples: int = SUBSAMPLES) -> list[list[Stability]]:
     """Return how stable a method is on its rows: one list for each level of its labels, or one alone.
 
     Parameters
@@ -44,8 +44,8 @@ def measure_stability(job: Job, *, seeded: bool, shuffles: int = SHUFFLES) -> li
         Method, rows and threads.
     seeded
         Whether it has seeds.
-    shuffles
-        Orders that are tried; 0 leaves them out.
+    shuffles, subsamples
+        Orders and sub-samples that are tried; 0 leaves them out.
 
     Raises
     ------
@@ -58,14 +58,15 @@ def measure_stability(job: Job, *, seeded: bool, shuffles: int = SHUFFLES) -> li
     rng = np.random.default_rng(0)
     every = np.arange(n)
     orders = [rng.permutation(n) for _ in range(shuffles)]
-    parts = [np.sort(rng.choice(n, max(1, round(SHARE * n)), replace=False)) for _ in range(SUBSAMPLES)]
+    parts = [np.sort(rng.choice(n, max(1, round(SHARE * n)), replace=False)) for _ in range(subsamples)]
     found = []
     if shuffles:
         found.append(_compare("order", base, ((order, _on_rows(job, order)) for order in orders)))
     if seeded:
         found.append(_compare("seed", base, ((every, _levels(replace(job, seed=seed))) for seed in SEEDS)))
     found.append(_compare("threads", base, ((every, _levels(replace(job, threads=threads))) for threads in THREADS)))
-    found.append(_compare("subsample", base, ((part, _on_rows(job, part)) for part in parts)))
+    if subsamples:
+        found.append(_compare("subsample", base, ((part, _on_rows(job, part)) for part in parts)))
     return [list(level) for level in zip(*found, strict=True)]
 
 

@@ -399,6 +399,7 @@ def test_stability_of_what_is_stable_and_what_is_not(tmp_path, monkeypatch):
     assert [n for _, _, n in runs].count(48) == 5
     assert not any(path.name == "chosen.npy" for path in tmp_path.iterdir())
     assert [one.what for one in measure_stability(job, seeded=False, shuffles=0)[0]] == ["threads", "subsample"]
+    assert [one.what for one in measure_stability(job, seeded=False, subsamples=0)[0]] == ["order", "threads"]
 
 
 def test_stability_of_each_level(tmp_path, monkeypatch):
