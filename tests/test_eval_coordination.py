@@ -185,7 +185,11 @@ def test_planted_and_null_tables(monkeypatch):
     assert null[0].judged.listed.planted == 0
     assert (found[0].kind, found[0].share) == ("mixed", 0.2)
     assert 22 <= found[0].judged.listed.planted <= 24
+    assert null[0].auc is None
+    assert null[0].small <= planted.SMALL
+    assert 0.5 < found[0].auc <= 1
     table = planted.format_null(null)
+    assert "accounts whose own p is at most 0.05: 0.00%" in table
     assert "all (1)" in table
     assert table.count("no error control") == 3
     assert "| 20%" in planted.format_planted(found)

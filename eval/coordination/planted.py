@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from greyzone import records
 from greyzone.collapse import collapse
+from greyzone.coordinate import account_chances
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.eval.coordination.corpora import MAKES, Corpus, Setting, draw_setting, make_corpus
 from greyzone.eval.coordination.journey import groups_of
-from greyzone.eval.coordination.judging import NOMINAL_SLACK, Judged, Summary, Verdict, commonest, judge, summarise
+from greyzone.eval.coordination.judging import NOMINAL_SLACK, Judged, Summary, Verdict, auc, commonest, judge, summarise
 from greyzone.eval.coordination.plants import KINDS, planter
 from greyzone.eval.coordination.rules import judge_rules
 from greyzone.eval.encoders import aligned
@@ -26,6 +30,9 @@ SHARES = (0.01, 0.05, 0.2)
 ACCOUNTS = (400, 700)
 """Fewest and most accounts of a corpus."""
 
+SMALL = 0.05
+"""p of an account that one in twenty has at the most where nobody coordinates."""
+
 ASKED_ACCOUNTS = 0.005
 ASKED_PRECISION, ASKED_RECALL, ASKED_SHARE = 0.95, 0.90, 0.05
 
@@ -34,7 +41,8 @@ ASKED_PRECISION, ASKED_RECALL, ASKED_SHARE = 0.95, 0.90, 0.05
 class Run:
     """One corpus: what it is like, what was planted ("" for nothing), the verdicts on groups and on the rules of the literature.
 
-    `seconds` is the time that finding groups took.
+    `auc` is that of the accounts' own p (`greyzone.coordinate.account_chances`), planted against others, None where nothing is planted;
+    `small` the share of the others whose p is at most `SMALL`. `seconds` is the time that finding groups took.
     """
 
     setting: Setting
@@ -43,6 +51,8 @@ class Run:
     seed: int
     judged: Judged
     rules: dict[str, Verdict]
+    auc: float | None
+    small: float
     seconds: float
 
 
@@ -84,7 +94,8 @@ def format_null(runs: Sequence[Run]) -> str:
         share, most, _ = _null_cells(summarise([run.rules[rule] for run in runs]))
         lines.append([f"all ({len(runs)})", rule, share, most, "", f"<= {ASKED_ACCOUNTS:.1%} of accounts, mean"])
     blamed = commonest((trace for run in runs for trace in run.judged.blamed), 12)
-    return "\n".join([*aligned(lines), "", f"traces of the groups listed: {blamed}"])
+    small = f"accounts whose own p is at most {SMALL}: {np.mean([run.small for run in runs]):.2%}, asked at most {SMALL:.0%}"
+    return "\n".join([*aligned(lines), "", f"traces of the groups listed: {blamed}", small])
 
 
 def format_planted(runs: Sequence[Run]) -> str:
@@ -92,7 +103,7 @@ def format_planted(runs: Sequence[Run]) -> str:
     fdr = load_doctrine()["coordination.fdr"]
     head = ["planted", "kind", "corpora"]
     head += [f"{what}, {which}" for which in ("listed", "flagged") for what in ("precision", "recall", "FDR")]
-    lines = [[*head, "asked"]]
+    lines = [[*head, f"others with own p <= {SMALL}", "AUC of own p", "asked"]]
     for share in sorted({run.share for run in runs}):
         of_share = [run for run in runs if run.share == share]
         for name, chosen in [("all", of_share), *((kind, [run for run in of_share if run.kind == kind]) for kind in KINDS)]:
@@ -100,10 +111,11 @@ def format_planted(runs: Sequence[Run]) -> str:
                 continue
             cells = [_planted_cells(summarise([getattr(run.judged, which) for run in chosen])) for which in ("listed", "flagged")]
             asked = f"P {ASKED_PRECISION}, R {ASKED_RECALL}, " if share == ASKED_SHARE else ""
-            lines.append([f"{share:.0%}", name, str(len(chosen)), *cells[0], *cells[1], f"{asked}FDR {NOMINAL_SLACK * fdr:.3f}"])
+            own = [f"{np.mean([run.small for run in chosen]):.2%}", f"{np.mean([run.auc or 0.0 for run in chosen]):.3f}"]
+            lines.append([f"{share:.0%}", name, str(len(chosen)), *cells[0], *cells[1], *own, f"{asked}FDR {NOMINAL_SLACK * fdr:.3f}"])
         for rule in of_share[0].rules:
             precision, recall, _ = _planted_cells(summarise([run.rules[rule] for run in of_share]))
-            lines.append([f"{share:.0%}", rule, str(len(of_share)), "", "", "", precision, recall, "", ""])
+            lines.append([f"{share:.0%}", rule, str(len(of_share)), "", "", "", precision, recall, "", "", "", ""])
     blamed = commonest((trace for run in runs for trace in run.judged.blamed), 12)
     return "\n".join([*aligned(lines), "", f"traces of false groups: {blamed}"])
 
@@ -114,7 +126,17 @@ def _run(corpus: Corpus, kind: str, share: float, seed: int, doctrine: Doctrine)
     found = groups_of(corpus.documents, copies, doctrine=doctrine, seed=seed)
     seconds = time.perf_counter() - begun
     rules = judge_rules(corpus.documents, copies, corpus.planted, corpus.accounts, doctrine)
-    return Run(corpus.setting, kind, share, seed, judge(found, corpus.planted, corpus.accounts), rules, seconds)
+    area, small = _accounts(found, corpus)
+    return Run(corpus.setting, kind, share, seed, judge(found, corpus.planted, corpus.accounts), rules, area, small, seconds)
+
+
+def _accounts(found: records.Coordination, corpus: Corpus) -> tuple[float | None, float]:
+    """Return the AUC of the accounts' own p, and how many of the accounts that are not planted have a small one."""
+    chances = account_chances(found.edges, found.traces)
+    p = dict(zip(chances["account"].to_pylist(), chances["p"].to_pylist(), strict=True))
+    names = sorted(set(corpus.documents["account"].to_pylist()))
+    planted, others = ([p.get(name, 0.5) for name in names if (name in corpus.planted) == which] for which in (True, False))
+    return auc([-one for one in planted], [-one for one in others]) if planted else None, float(np.mean(np.array(others) <= SMALL))
 
 
 def _tell(say: Callable[[str], None], what: str, number: int, runs: int) -> None:
