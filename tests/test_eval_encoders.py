@@ -22,13 +22,16 @@ STORIES = (
 
 
 def write_json(path, rows):
-    with gzip.open(path, "wt", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_lines(path, (json.dumps(row, ensure_ascii=False) for row in rows))
 
 
 def write_table(path, rows):
-    with gzip.open(path, "wt", encoding="utf-8", newline="\n") as stream:
-        stream.writelines("\t".join(row) + "\n" for row in rows)
+    write_lines(path, ("\t".join(row) for row in rows))
+
+
+def write_lines(path, lines):
+    # Without the time of writing, so that the same rows have the same digest a second later.
+    path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
 
 
 def clustered(**fields):
