@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import greyzone.collapse
 from greyzone import records
-from greyzone.collapse import CopyIndex, collapse, collapse_into, leaders, representatives, weights
+from greyzone.collapse import CopyIndex, collapse, collapse_into, leaders, rare, representatives, weights
 from greyzone.collapse import grams as signatures
 from greyzone.errors import InputError
 from greyzone.text import normal_form
@@ -292,6 +292,9 @@ def test_however_candidates_are_sought_they_are_the_same(seed):
         patch.setattr(leaders, "SCANNED", 0.0)
         patch.setattr(leaders, "PAIRS_AT_ONCE", 3)
         patch.setattr(leaders, "VERIFIED_AT_ONCE", 5)
+        patch.setattr(leaders, "SCANNED_AT_ONCE", 900)
+        patch.setattr(leaders, "LEADERS_AT_ONCE", 4)
+        patch.setattr(leaders, "ROWS_AT_ONCE", 3)
         patch.setattr(leaders, "_TILE_NAMES", 7)
         assert collapse(table, shard_rows=40, workers=1).equals(wanted)
 
@@ -322,6 +325,56 @@ def test_no_similar_pair_is_missed(similarity):
     text_of = {f"d{place:05d}": text for place, text in enumerate(distinct)}
     assert len(wanted) > 10
     assert [(text_of[row["doc_id"]], text_of[row["representative"]], np.float32(row["similarity"])) for row in found] == wanted
+
+
+@pytest.mark.parametrize("filled", [2, 4, 7])
+def test_form_letters_with_blanks_are_told_apart_as_by_a_naive_search(filled, monkeypatch):
+    """Letters at and just below the border: what stands in the blanks decides, and few pairs are left to verify."""
+    generator = np.random.default_rng(filled)
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    blanks = ["".join(generator.choice(letters, 9)) for _ in range(40)]
+    form = [" ".join("".join(generator.choice(letters, 6)) for _ in range(9)) for _ in range(4)]
+    texts = []
+    for _ in range(120):
+        own = [" ".join(generator.choice(blanks, filled // 2 + 1)) for _ in range(3)]
+        texts.append(f"{form[0]} {own[0]} {form[1]} {own[1]} {form[2]} {own[2]} {form[3]}")
+    chosen: list[str] = []
+    wanted = []
+    for text in texts:
+        scores = [jaccard(text, leader) for leader in chosen]
+        if max(scores, default=0.0) >= 0.8:
+            wanted.append(chosen[int(np.argmax(scores))])
+        else:
+            chosen.append(text)
+    verified = []
+    true = leaders._Search._verified
+    monkeypatch.setattr(
+        leaders._Search, "_verified", lambda self, row, *rest, **way: verified.append(len(row)) or true(self, row, *rest, **way)
+    )
+    monkeypatch.setattr(leaders, "VERIFIED_AT_ONCE", 5)
+    found = collapse(documents(texts), workers=1)
+    assert [texts[int(row["representative"][1:])] for row in found.to_pylist()] == wanted
+    assert sum(verified) < 0.25 * len(texts) ** 2 / 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=12),
+    st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=5),
+)
+def test_rare_grams_bound_what_two_texts_share(held, asked):
+    ours, theirs = (leaders._all_sets(texts) for texts in (asked, held))
+
+    def sets(ragged):
+        return [set(ragged.grams[start:stop].tolist()) for start, stop in itertools.pairwise(ragged.starts)]
+
+    true = np.array([[len(one & other) for other in sets(theirs)] for one in sets(ours)])
+    with pytest.MonkeyPatch.context() as patch:
+        for share, exact in ((1.0, True), (0.2, False)):
+            patch.setattr(rare, "RARE", share)
+            bound = rare.RareGrams.of(theirs).shared(ours)
+            assert (bound >= true).all()
+            assert not exact or (bound == true).all()
 
 
 def test_classes_never_ask_for_more_parts_than_there_are():

@@ -5,7 +5,8 @@ in 500,000 versions costs one comparison each. Within a chunk all pairs are look
 settled first and the second half is looked up among its leaders. Both ways give the same, and so does any size of chunk.
 
 A text of a kind that many leaders are a little too far from (a form letter with several blanks) shares parts with all of them. Where
-its candidates would cost more than one look at the sketch of every leader, it takes that look: this bounds the time for one text.
+its candidates would cost more than one look at the sketch of every leader, it takes that look: this bounds the time for one text. Where
+many pairs are left by then, they are asked for the grams that few leaders have (`greyzone.collapse.rare`) before any is verified.
 
 The leaders' parts are held in sorted runs, each at least twice as long as the next (O'Neil, Cheng, Gawlick and O'Neil, Acta
 Informatica 1996): adding leaders costs a merge that is rare in the measure that it is long.
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.collapse.grams import Hashes, Ints, Keys, Ragged, Sizes, differing, gram_sets, jaccard, sketches
+from greyzone.collapse.rare import RareGrams
 
 Scores = npt.NDArray[np.float64]
 Texts = Callable[[Ints], Sequence[str]]
@@ -37,8 +39,14 @@ SMALL = 64
 SCANNED = 0.25
 """A text with more candidates than so many of the leaders of a run is compared with the sketches of them all."""
 
+SCANNED_AT_ONCE = 2**24
+"""Pairs that are scanned at once."""
+
 VERIFIED_AT_ONCE = 2**15
-"""Pairs whose gram sets are held at once."""
+"""Pairs whose gram sets are held at once; more than these are asked for their rare grams first."""
+
+LEADERS_AT_ONCE, ROWS_AT_ONCE = 2**15, 2**7
+"""Leaders and rows whose rare grams are compared at once."""
 
 VERIFYING = 32
 """Candidates that cost as much as the verification of a pair."""
@@ -285,7 +293,21 @@ class _Search:
 
     def similar(self, rows: Ints, run: Run, sizes: Ints, drawn: Hashes, *, within: bool) -> tuple[Ints, Ints, Scores]:
         """Return (row, leader, similarity) of all pairs that are similar enough; `within`: the run's names are rows of the chunk."""
-        row, leader = self._promising(rows, run, sizes, drawn, within=within)
+        lookups, heavy = self._looked_up(rows, run)
+        found = [self._decided(*self._promising(lookups, run, sizes, drawn, within=within), sizes, within=within)]
+        step = max(_TILE_ROWS, SCANNED_AT_ONCE // max(1, len(run.names)))
+        for begin in range(0, len(heavy), step):
+            scanned = self._scanned(heavy[begin : begin + step], run, sizes, drawn)
+            pairs = [self._possible(row, leader, sizes, drawn, within=within) for row, leader in scanned]
+            found.append(self._decided(*_unpacked(pairs), sizes, within=within))
+        row, leader, score = (np.concatenate(part) for part in zip(*found, strict=True))
+        return row, leader, score
+
+    def _decided(self, row: Ints, leader: Ints, sizes: Ints, *, within: bool) -> tuple[Ints, Ints, Scores]:
+        """Return those of the pairs, which stand in order, that are similar enough, and how similar they are."""
+        if len(row) > VERIFIED_AT_ONCE:
+            kept = self._sharing(row, leader, sizes, within=within)
+            row, leader = row[kept], leader[kept]
         score = np.empty(len(row))
         for begin in range(0, len(row), VERIFIED_AT_ONCE):
             part = slice(begin, begin + VERIFIED_AT_ONCE)
@@ -293,12 +315,32 @@ class _Search:
         kept = score >= self.leaders.similarity
         return row[kept], leader[kept], score[kept]
 
-    def _promising(self, rows: Ints, run: Run, sizes: Ints, drawn: Hashes, *, within: bool) -> tuple[Ints, Ints]:
+    def _sharing(self, row: Ints, leader: Ints, sizes: Ints, *, within: bool) -> npt.NDArray[np.bool_]:
+        """Tell which of the pairs, which stand in order, may share as many grams as they must."""
+        kept = np.zeros(len(row), dtype=bool)
+        names = np.flatnonzero(np.bincount(leader))
+        for first in range(0, len(names), LEADERS_AT_ONCE):
+            some = names[first : first + LEADERS_AT_ONCE]
+            index = RareGrams.of(_all_sets(self._forms_of(some, within=within)))
+            chosen = np.flatnonzero((leader >= some[0]) & (leader <= some[-1]))
+            texts = row[chosen][np.diff(row[chosen], prepend=-1) != 0]
+            for begin in range(0, len(texts), ROWS_AT_ONCE):
+                group = texts[begin : begin + ROWS_AT_ONCE]
+                part = chosen[slice(*np.searchsorted(row[chosen], [group[0], group[-1] + 1]))]
+                shared = index.shared(_all_sets([self.forms[place] for place in group.tolist()]))
+                common = shared[np.searchsorted(group, row[part]), np.searchsorted(some, leader[part])]
+                own, other = self.signatures.sizes[row[part]], sizes[leader[part]]
+                kept[part] = own + other - 2 * common <= differing(own, other, self.leaders.similarity)
+        return kept
+
+    def _forms_of(self, leader: Ints, *, within: bool) -> Sequence[str]:
+        return [self.forms[place] for place in leader.tolist()] if within else self.led(leader)
+
+    def _promising(
+        self, lookups: list[tuple[Ints, Keys, Ints, Ints]], run: Run, sizes: Ints, drawn: Hashes, *, within: bool
+    ) -> tuple[Ints, Ints]:
         """Return the pairs that share a part and whose sizes and sketches allow them to be similar, in order, each once."""
-        pairs = [np.empty(0, dtype=np.uint64)]
-        lookups, heavy = self._looked_up(rows, run)
-        for row, leader in self._scanned(heavy, run, sizes, drawn):
-            pairs.append(self._possible(row, leader, sizes, drawn, within=within))
+        pairs = []
         for row, key, begins, counts in lookups:
             ends = np.cumsum(counts)
             begin = 0
@@ -312,8 +354,7 @@ class _Search:
                 leader = (entries[same] & _LOW).astype(np.int64)
                 pairs.append(self._possible(np.repeat(row[begin:end], count)[same], leader, sizes, drawn, within=within))
                 begin = end
-        packed = np.unique(np.concatenate(pairs))
-        return (packed >> _HALF).astype(np.int64), (packed & _LOW).astype(np.int64)
+        return _unpacked(pairs)
 
     def _scanned(self, rows: Ints, run: Run, sizes: Ints, drawn: Hashes) -> Iterator[tuple[Ints, Ints]]:
         """Yield the pairs of rows and leaders of a run whose sketches are no further apart than those of any similar pair."""
@@ -346,8 +387,16 @@ class _Search:
         own, left = np.unique(row, return_inverse=True)
         other, right = np.unique(leader, return_inverse=True)
         ours = [self.forms[place] for place in own.tolist()]
-        theirs = [self.forms[place] for place in other.tolist()] if within else self.led(other)
-        return jaccard(_all_sets(ours), _all_sets(theirs), (left, right))
+        return jaccard(_all_sets(ours), _all_sets(self._forms_of(other, within=within)), (left, right))
+
+
+def _unpacked(pairs: list[Hashes]) -> tuple[Ints, Ints]:
+    """Return packed pairs in order, each once."""
+    packed = np.concatenate([np.empty(0, dtype=np.uint64), *pairs])
+    # By hand: np.unique hashes whole numbers before it sorts them, which takes several times as long.
+    packed.sort()
+    packed = packed[np.diff(packed, prepend=~packed[:1]) != 0]
+    return (packed >> _HALF).astype(np.int64), (packed & _LOW).astype(np.int64)
 
 
 def _all_sets(texts: Sequence[str]) -> Ragged:
