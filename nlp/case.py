@@ -190,7 +190,7 @@ class Case:
         # As the manifest will say it: a run that goes on from the file must not see its notes in another order than the one that wrote it.
         told = json.loads(_json(dict(notes)))
         self.manifest[_PENDING] = {"stage": name, "record": {"fingerprint": fingerprint, "files": digests, "notes": told}}
-        self._save()
+        _save(self)
         self.go_on()
 
     def go_on(self) -> None:
@@ -206,7 +206,7 @@ class Case:
                     aside.replace(place)
             _section(self, "stages")[pending["stage"]] = pending["record"]
             del self.manifest[_PENDING]
-            self._save()
+            _save(self)
 
     def whole(self, name: str, file: str) -> bool:
         """Say whether `file` is there as the stage `name` left it."""
@@ -218,7 +218,7 @@ class Case:
         """Set keys of a section of the manifest ("settings", "inputs" or "updates") and save it, now or with the next stage."""
         _section(self, section).update(content)
         if save:
-            self._save()
+            _save(self)
 
     @property
     def settings(self) -> dict[str, object]:
@@ -234,8 +234,9 @@ class Case:
         """Return what every stage noted: counts, drops, warnings, context."""
         return {name: record.get("notes", {}) for name, record in _section(self, "stages").items() if isinstance(record, dict)}
 
-    def _save(self) -> None:
-        write_bytes(self.path / MANIFEST, _json(self.manifest))
+
+def _save(case: Case) -> None:
+    write_bytes(case.path / MANIFEST, _json(case.manifest))
 
 
 def _section(case: Case, name: str) -> dict[str, object]:

@@ -16,7 +16,7 @@ from greyzone.acts.work import COPY_INDEX, Work, counts, parse_day
 from greyzone.case import Case, fingerprint
 from greyzone.engine import map_batches
 from greyzone.errors import InputError
-from greyzone.models.scripts import unknown_scripts
+from greyzone.models.scripts import OTHER, unknown_scripts
 from greyzone.records import COPIES, CleanBatch, Encoder, RawBatch, empty
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def do_embed(work: Work) -> dict[str, object]:
     work.case.write_vectors("embeddings", documents["doc_id"].to_pylist(), vectors)
     scripts = unknown_scripts(work.encoder, texts)
     if scripts:
-        told = ", ".join(f"{count} in {script}" for script, count in scripts.items())
+        told = ", ".join(f"{count} in {'rare scripts' if script == OTHER else script}" for script, count in scripts.items())
         logger.warning(
             "encoder %s does not know the script of %d of %d texts (%s)", work.settings.encoder, sum(scripts.values()), len(texts), told
         )
