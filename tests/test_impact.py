@@ -191,7 +191,8 @@ def test_many_moments_at_once_are_each_moment_by_itself(monkeypatch):
     whole = run(incidents, narratives, links, days=60).impact
     monkeypatch.setattr("greyzone.impact.vector.BLOCK_CELLS", 1)
     alone = run(incidents, narratives, links, days=60).impact
-    assert whole.num_rows > 9 and whole["peak_item"].null_count == 0
+    assert whole.num_rows > 9
+    assert whole["peak_item"].null_count == 0
     for name in ("peak_item", "peak_words"):
         assert whole[name].equals(alone[name])
     for name in ("dose", "peak", "excess", "breadth", "hybridity"):
