@@ -57,11 +57,7 @@ class Search:
 
     def hold(self, rows: Floats) -> Floats | torch.Tensor:
         """Return `rows` (m, d) as the device wants them, for several calls of `top`."""
-        if self.device == "cpu":
-            return np.ascontiguousarray(rows)
-        import torch
-
-        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        return np.ascontiguousarray(rows) if self.device == "cpu" else self._sent(rows)
 
     def top(self, queries: Floats, rows: Floats | torch.Tensor, k: int, *, hidden: Ints | None = None) -> tuple[Floats, Ints]:
         """Return the `k` greatest products of each query with `rows`, greatest first, ties by place.
@@ -112,11 +108,15 @@ class Search:
         found = found[some]
         return some, *_greatest(found, found > least[some, None], k)
 
+    def _sent(self, rows: Floats) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+
     def _products_there(self, queries: Floats, rows: Floats | torch.Tensor, hidden: Ints | None) -> torch.Tensor:
         import torch
 
-        there = self.hold(rows) if isinstance(rows, np.ndarray) else rows
-        products: torch.Tensor = self.hold(queries) @ there.T  # type: ignore[operator]
+        products = self._sent(queries) @ (self._sent(rows) if isinstance(rows, np.ndarray) else rows).T
         if hidden is not None:
             seen = np.flatnonzero(hidden >= 0)
             products[torch.from_numpy(seen), torch.from_numpy(hidden[seen])] = HIDDEN

@@ -238,6 +238,23 @@ def test_greatest_products_are_those_of_a_full_sort(seed, queries, columns, k):
     assert (places == order)[np.isfinite(products)].all()
 
 
+@pytest.mark.parametrize("k", [1, 5, 16])
+def test_what_a_gpu_runs_finds_the_same_greatest_products(k):
+    generator = np.random.default_rng(1)
+    asking, rows = (generator.integers(-3, 4, size=(count, 6)).astype(np.float32) for count in (30, 500))
+    hidden, least = generator.integers(-1, 500, size=30), generator.integers(0, 20, size=30).astype(np.float32)
+    here, there = Search("cpu"), Search("cpu")
+    # torch's name for the processor: whatever is not "cpu" goes through torch.
+    there.device = "cpu:0"
+    for one, other in zip(here.top(asking, rows, k, hidden=hidden), there.top(asking, there.hold(rows), k, hidden=hidden), strict=True):
+        assert (one == other).all()
+    some, products, places = here.top_above(asking, rows, k, least)
+    also, same, spots = there.top_above(asking, rows, k, least)
+    assert (some == also).all()
+    assert (products == same).all()
+    assert (places == spots)[np.isfinite(products)].all()
+
+
 @pytest.mark.parametrize("patience", [1, 2, 3])
 def test_a_query_stops_after_lists_that_bring_nothing_nearer(patience):
     rows, _ = stories(5)

@@ -146,7 +146,7 @@ class _Space:
             return cls(rows, owner, search)
         whole = whole_rows(rows)
         lists = learn_lists(whole, search)
-        return cls(rows, owner, search, whole, lists, lists.probe(whole, 1, search)[:, 0])
+        return cls(rows, owner, search, whole, lists, lists.probe(whole, 1, search)[:, 0].astype(np.int64))
 
     def nearest_of_others(self, sample: int) -> Doubles:
         """Return the cosine of each of the first `sample` rows with its nearest row of another account."""
