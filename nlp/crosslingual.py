@@ -149,7 +149,8 @@ class LanguageNeutral(BaseEstimator):  # type: ignore[misc]
         if self.sample < 1:
             raise InputError(f"sample {self.sample}", "1 or more")
         first, spoken = _distinct(texts, langs)
-        known = [row for row in first if rows[row].any() and spoken[texts[row]] != UNKNOWN]
+        told = rows.any(axis=1).tolist()
+        known = [row for row in first if told[row] and spoken[texts[row]] != UNKNOWN]
         tongue = [spoken[texts[row]] for row in known]
         self.languages_ = tuple(sorted(set(tongue)))
         self.offsets_ = np.zeros((len(self.languages_), rows.shape[1]))
@@ -185,6 +186,8 @@ class LanguageNeutral(BaseEstimator):  # type: ignore[misc]
         """Return the rows of `texts`, those of equal texts as in one language, so that they stay equal; else as `transform`."""
         if not len(texts) == len(langs) == len(embeddings):
             raise InputError(f"{len(texts)} texts, {len(langs)} languages and {len(embeddings)} embeddings", "one of each a document")
+        if not self.choice_.applied:
+            return embeddings
         _, spoken = _distinct(texts, langs)
         return self.transform(embeddings, [spoken[text] for text in texts])
 

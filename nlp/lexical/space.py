@@ -164,9 +164,9 @@ def learn_space(
         raise InputError(f"mode {mode!r}", "auto, on or off")
     if mode == "off":
         return JoinedSpace(LexicalChoice(0.0, mode, "it was switched off")), embeddings
+    if mode == "auto" and (count := len(set(texts))) > MOST_TEXTS:
+        return JoinedSpace(LexicalChoice(0.0, mode, f"{count} distinct texts, more than {MOST_TEXTS}", count)), embeddings
     distinct, first, inverse, spoken = _distinct(texts, langs)
-    if mode == "auto" and len(distinct) > MOST_TEXTS:
-        return JoinedSpace(LexicalChoice(0.0, mode, f"{len(distinct)} distinct texts, more than {MOST_TEXTS}", len(distinct))), embeddings
     channel = LexicalChannel()
     rows = channel.fit_transform(distinct)
     means = Means.of(rows, spoken)
