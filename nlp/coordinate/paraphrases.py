@@ -36,7 +36,7 @@ from greyzone.coordinate.wording import has_words
 from greyzone.doctrine import Doctrine
 from greyzone.errors import InputError
 from greyzone.graph import EXACT_ROWS, cosines, neighbour_graph
-from greyzone.lists import LIST_ROWS, Lists, Shelf, learn_lists, nearest_on_shelf, norms, whole_rows
+from greyzone.lists import LIST_ROWS, Lists, Numbers, Shelf, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import distinct_rows, nearest, unit_rows
 from greyzone.records import Floats
@@ -138,7 +138,7 @@ class _Space:
     search: Search
     whole: Floats | None = None
     lists: Lists | None = None
-    home: Ints | None = None
+    home: Numbers | None = None
 
     @classmethod
     def of(cls, rows: Floats, owner: Ints, search: Search) -> _Space:
