@@ -3,7 +3,10 @@
 A pair starts with the odds ``counterpart`` / Z, Z the number of reports of a source that a date, with ``slack_days`` around it, and the
 target states leave, the larger of the two sides and at least ``rivals``. Of the reports of a source that name no state the same part is
 left as of those that name one. Dates that do not overlap keep the odds that they are off by so much, and Z counts all reports as near as
-these. Counting is two searches in sorted days, so that a million pairs cost no more than their number.
+these. Where one report knows only its disclosure, the other's onset should lie in the days before it: close, with P = ``prompt_open`` or
+``prompt_hidden`` by whether the technique is seen at once, or within ``open_days`` or ``hidden_days``. Two lone disclosures are compared
+with each other: that both may have begun in one year says nothing. Counting is two searches in sorted days, so that a million pairs cost
+no more than their number.
 """
 
 from __future__ import annotations

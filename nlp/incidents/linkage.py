@@ -5,9 +5,11 @@ the smaller source that the larger one has too, and Z the number of reports of a
 target state alone, the larger of the two sides, at least ``rivals``: among four attacks on one state in one month each is likelier than
 among four hundred. Added are log-likelihood ratios:
 
-- dates: onset with onset, or disclosure with disclosure, whichever says more: ln(agree) where the intervals overlap, else
-  ln((1 - agree) exp(-gap / ``gap_days``)); wide intervals meet many, which Z holds, so that a year says little and a day much
-- states: ln of the share of events of which two sources name a common target (``state_agree``), or none though both name some
+- dates: onset with onset, disclosure with disclosure, or an onset with the days before the other's disclosure, whichever says more:
+  ln(agree) where the intervals meet, else ln((1 - agree) / (1 + gap / ``gap_days``)); wide intervals meet many, which Z holds, so that a
+  year says little and a day much (`greyzone.incidents.crowds`)
+- states: ln of the share of events of which two sources name a common target (``state_agree``), or none though both name some; unknown
+  states count nothing, and states that the text of a report without targets names count where they meet
 - words of names and texts: measured, see `greyzone.incidents.rarity`
 - actors by any of their names, things (malware, CVEs, organisations, addresses), addresses of press reports: nats of the rarest shared one;
   different named actors and different suspected states count against
