@@ -308,6 +308,18 @@ def test_a_machine_that_is_full_is_one_line(monkeypatch, error, said):
     assert done.stderr.count("\n") == 1
 
 
+def test_an_interruption_says_how_to_go_on(monkeypatch):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    fake = types.ModuleType("greyzone.training.finetune")
+    fake.main = interrupted
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    done = greyzone("train", "finetune")
+    assert done.returncode == 130
+    assert done.stderr.strip() == "interrupted; run the same command again to go on from here"
+
+
 def test_a_defect_is_not_dressed_up(monkeypatch):
     def fail(argv):
         raise OSError(errno.EBADF, "Bad file descriptor")

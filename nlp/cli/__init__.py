@@ -43,6 +43,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "synth": look.synth,
 }
 """Commands that stand alone, in the order of ``--help``; `export`, `doctrine`, `eval` and `train` are groups."""
+INTERRUPTED = 130
+"""Exit code where someone pressed Ctrl-C, as shells have it."""
 
 app = typer.Typer(
     name="greyzone",
@@ -92,6 +94,9 @@ def main() -> None:
         places = f"on the disk of the case and of {tempfile.gettempdir()}"
         note(f"error: no space left ({error}); free some {places}, and run the same command again: finished stages are kept")
         raise SystemExit(1) from error
-    except KeyboardInterrupt:
-        note("interrupted; run the same command again to go on from here")
-        raise SystemExit(130) from None
+    except (KeyboardInterrupt, SystemExit) as left:
+        # Typer turns an interruption into this exit, and says nothing.
+        code = left.code if isinstance(left, SystemExit) else INTERRUPTED
+        if code == INTERRUPTED:
+            note("interrupted; run the same command again to go on from here")
+        raise SystemExit(code) from None
