@@ -47,8 +47,7 @@ class RareGrams:
         met = self.grams[place] == sets.grams
         starts = np.concatenate([[0], np.cumsum(met)])[sets.starts]
         has, often = _split(place[met], starts, self.rare)
-        bound: Ints = (has @ self.has).toarray() + np.minimum(often[:, None], self.often)
-        return bound
+        return np.asarray((has @ self.has).toarray(), dtype=np.int64) + np.minimum(often[:, None], self.often)
 
 
 def _split(column: Ints, starts: Ints, rare: npt.NDArray[np.bool_]) -> tuple[sparse.csr_matrix[np.int32], Ints]:
