@@ -105,9 +105,7 @@ def _naive(rows: list[dict[str, object]]) -> dict[str, set[tuple[str, str]]]:
             continue
         found["co-url"] |= {(name, f"url:{url}") for url in row["urls"]}
         if repost:
-            # An author alone is no post: what is repeated is then told by its text.
-            post = row["doc_id"] if row["repost_of"].startswith("@") else row["repost_of"]
-            found["co-repost"].add((name, f"repost:{post}"))
+            found["co-repost"].add((name, f"repost:{row['repost_of']}"))
         if not repost and len(row["hashtags"]) >= 2:
             found["co-hashtag"].add((name, "hashtags:" + " ".join(f"#{tag}" for tag in row["hashtags"])))
         if not repost and not row["reply_to"] and len(row["mentions"]) >= 2 and not row["text"].startswith("@"):
@@ -127,14 +125,6 @@ def test_shares_are_what_the_rules_say_in_any_order(drawn, random):
     traces = {trace.name: _told(corpus, trace) for trace in build_traces(corpus, OPEN)}
     expected = _naive(rows)
     assert {kind: traces[kind] for kind in expected} == expected
-
-
-def test_reposts_of_two_posts_of_one_author_are_two_items():
-    rows = [_row(number, name, repost_of="@star") for number, name in enumerate(("ann", "ben", "cat"))]
-    rows[2]["text"] = "another post of the same star altogether"
-    copies = records.table([{"doc_id": "doc-000001", "representative": "doc-000000"}], records.COPIES)
-    shared = {("ann", "repost:doc-000000"), ("ben", "repost:doc-000000"), ("cat", "repost:doc-000002")}
-    assert _shared(rows, "co-repost", copies=copies) == shared
 
 
 def test_texts_of_a_few_words_are_nobodys_wording_where_they_are_shared():

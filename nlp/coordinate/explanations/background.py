@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from greyzone.coordinate.bicm import Ints
 from greyzone.coordinate.traces import Corpus, Labels, Trace
-from greyzone.coordinate.traces.content import reposted
 
 Publishers = dict[str, frozenset[int]]
 """Rows of `Corpus.names` of the outlets by what they published."""
@@ -92,7 +91,8 @@ class Background:
         What a document says is the post that it repeats or else its own text, copies being one text, and every address in it.
         """
         table, size = self.corpus.table, self.corpus.table.num_rows
-        text = pc.coalesce(pc.binary_join_element_wise("repost", reposted(self.corpus), ":"), self.corpus.representative)
+        given = _filled(table["repost_of"])
+        text = pc.coalesce(pc.binary_join_element_wise("repost", given, ":"), self.corpus.representative)
         codes = _codes(text)
         addresses = table["urls"].combine_chunks()
         parents, urls = pc.list_parent_indices(addresses).to_numpy(), _codes(_filled(pc.list_flatten(addresses)))

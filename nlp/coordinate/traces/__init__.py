@@ -6,7 +6,7 @@ Kinds (after Pacheco et al., ICWSM 2021, and Giglietto et al. 2020 for the fast 
 - co-text: the representative of exact and near copies, own posts of at least ``words_minimum`` words;
 - co-paraphrase: own texts of other wording that say the same (`greyzone.coordinate.paraphrases`), each text once, for who posted it first;
 - co-hashtag: a whole sequence of hashtags in order, own posts; single popular hashtags are organic;
-- co-repost: the reposted post, or the representative of its text where no post is named or its author alone ("@name");
+- co-repost: the reposted post, or the representative of its text where the post's id is not given;
 - co-reply: the post that is answered, but not by its own author;
 - co-mention: a whole sequence of mentioned accounts in order, own posts that answer nobody;
 - co-handle: a screen name that an account had; one shared is evidence (``handle_minimum``), since a name belongs to one account at a time;

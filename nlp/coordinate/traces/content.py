@@ -64,17 +64,9 @@ def hashtags(corpus: Corpus, minimum: int) -> Shares:
 def reposts(corpus: Corpus) -> Shares:
     """Return the post that is repeated, or the text of it where the data name no post."""
     rows = np.flatnonzero(corpus.is_repost)
-    label = pc.coalesce(reposted(corpus).take(pa.array(rows)), corpus.representative.take(pa.array(rows)))
+    given = filled(corpus.table["repost_of"]).combine_chunks().take(pa.array(rows))
+    label = pc.coalesce(given, corpus.representative.take(pa.array(rows)))
     return Shares(rows, prefixed("repost:", label), "no reposts in the documents")
-
-
-def reposted(corpus: Corpus) -> pa.Array:
-    """Return the post that each document repeats, null where there is none or the data name its author alone.
-
-    Followers of one account repeat different posts of it: an author in common is an interest, not a shared post.
-    """
-    given = filled(corpus.table["repost_of"]).combine_chunks()
-    return pc.if_else(pc.starts_with(given, "@"), None, given)
 
 
 def prefixed(prefix: str, values: pa.Array) -> pa.Array:
