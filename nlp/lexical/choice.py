@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from greyzone.hierarchy import base_similarity
 from greyzone.lexical.channel import smallest
 from greyzone.neighbours import Doubles, Ints
 from greyzone.records import Floats
@@ -31,11 +32,9 @@ SUPPORT = (0.02, 0.07)
 CROSSING = (0.1, 0.3)
 """Up to the first bound of crossing words count in full, from the second on nothing."""
 
-CLOSENESS = (0.4, 0.5)
-"""Below the first bound of closeness words count nothing, from the second on in full: they would part what is near."""
-
-CLOSEST = 4
-"""Closeness is measured on one of so many anchors, those that have the nearest text: what would be joined at all."""
+CLOSENESS = (0.6, 0.75)
+"""Below the first bound of closeness words count nothing, from the second on in full: they would part what is near. A quarter less likeness
+is what better neighbours are worth; with two fifths less most narratives would fall below what is asked of one."""
 
 LEAST_TEXTS = 50
 """Distinct texts with both rows below which nothing can be measured, and the channel stays out."""
@@ -59,7 +58,7 @@ class LexicalChoice:
 
     `captured` is the share of the squared norm of the weighted words that the basis keeps, `agreement` the mean reciprocal rank that a
     text's nearest by encoder has by words (`_agreement`), `crossing` how far the encoder ties languages together (`_crossing`), each in
-    [0, 1], `closeness` the mean cosine by words of texts that are near each other by encoder (`_closeness`); None where nothing was
+    [0, 1], `closeness` how much nearer than others the nearest texts remain when words count in full (`_closeness`); None where nothing was
     measured. `texts` counts distinct texts, `words` the words kept, `words_left_out` the rare ones, and
     `texts_without_words` the distinct texts that have none of the words kept.
     """
@@ -113,7 +112,7 @@ def choose_weight(texts: Sequence[str], embeddings: Floats, lexical: Floats, gro
         likeness = np.round((told.astype(np.float64) * lexical[pool[mate]].astype(np.float64)).sum(axis=1), DECIMALS)
         agreement = _agreement(told, likeness, anchors, mate)
         crossing = _crossing(embeddings[sample], code.astype(np.int64))
-    closeness = _closeness(near, likeness)
+        closeness = _closeness(embeddings[sample], told, near, likeness)
     support = captured * agreement
     weight = weigh(support, crossing, closeness)
     if weight > 0:
@@ -179,14 +178,29 @@ def _agreement(told: Floats, likeness: Doubles, anchors: Ints, mate: Ints) -> fl
     return float((1.0 / (1 + (before & rivals).sum(axis=1))).mean())
 
 
-def _closeness(near: Doubles, likeness: Doubles) -> float:
-    """Return the mean cosine by words of the anchors that have the nearest text by encoder, one of `CLOSEST`, and that text.
+def _closeness(embeddings: Floats, told: Floats, near: Doubles, likeness: Doubles) -> float:
+    """Return how far above the base the nearest of each anchor is in rows where words count in full, as a share of how far without them.
 
-    Narratives are cut at a likeness. Where the nearest of all are far apart by words, as long articles of many words are, joined rows
-    fall below it.
+    Narratives are cut above the base, the likeness of texts that only share a subject, which depends on the rows. Where the nearest fall
+    towards it, as long articles of many words do, joined rows part what the encoder has together.
+
+    Parameters
+    ----------
+    embeddings, told
+        (a, d) and (a, k) unit rows of the anchors, by encoder and by words.
+    near, likeness
+        (a,) cosine of each and its nearest by encoder, by encoder and by words.
     """
-    nearest = np.argsort(-near, kind="stable")[: max(1, len(near) // CLOSEST)]
-    return float(likeness[nearest].mean())
+    # Pairs for a base are taken at fixed strides, so the order must say nothing; that of the texts has languages apart.
+    order = np.random.default_rng(0).permutation(len(near))
+    joined = np.hstack([np.sqrt(1.0 - MOST_WEIGHT) * embeddings, np.sqrt(MOST_WEIGHT) * told]).astype(np.float32)[order]
+    before = _above(near, base_similarity(embeddings[order]))
+    after = _above((1.0 - MOST_WEIGHT) * near + MOST_WEIGHT * likeness, base_similarity(joined))
+    return max(after, 0.0) / before if before > 0 else 0.0
+
+
+def _above(cosine: Doubles, base: float) -> float:
+    return float(((cosine - base) / (1.0 - base)).mean()) if base < 1 else 0.0
 
 
 def _crossing(embeddings: Floats, code: Ints) -> float:
