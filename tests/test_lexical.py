@@ -163,10 +163,10 @@ def test_weight_by_hand():
     assert weigh(0.02, 0.0, 1.0) == 0
     assert weigh(0.045, 0.0, 1.0) == 0.25
     assert weigh(0.045, 0.2, 1.0) == 0.125
-    assert weigh(0.045, 0.2, 0.66) == 0.05
-    assert weigh(1.0, 0.1, 0.75) == 0.5
+    assert weigh(0.045, 0.2, 0.56) == 0.05
+    assert weigh(1.0, 0.1, 0.65) == 0.5
     assert weigh(1.0, 0.3, 1.0) == 0
-    assert weigh(1.0, 0.0, 0.6) == 0
+    assert weigh(1.0, 0.0, 0.5) == 0
 
 
 def plane(*degrees):

@@ -32,9 +32,9 @@ SUPPORT = (0.02, 0.07)
 CROSSING = (0.1, 0.3)
 """Up to the first bound of crossing words count in full, from the second on nothing."""
 
-CLOSENESS = (0.6, 0.75)
-"""Below the first bound of closeness words count nothing, from the second on in full: they would part what is near. A quarter less likeness
-is what better neighbours are worth; with two fifths less most narratives would fall below what is asked of one."""
+CLOSENESS = (0.5, 0.65)
+"""Below the first bound of closeness words count nothing, from the second on in full: they would part what is near. A third less likeness
+is what better neighbours are worth; with half of it gone most narratives would fall below what is asked of one."""
 
 LEAST_TEXTS = 50
 """Distinct texts with both rows below which nothing can be measured, and the channel stays out."""
