@@ -149,7 +149,7 @@ class LanguageNeutral(BaseEstimator):  # type: ignore[misc]
         if self.sample < 1:
             raise InputError(f"sample {self.sample}", "1 or more")
         first, spoken = _distinct(texts, langs)
-        told: list[bool] = rows.any(axis=1).tolist()
+        told = np.asarray(rows.any(axis=1))
         known = [row for row in first if told[row] and spoken[texts[row]] != UNKNOWN]
         tongue = [spoken[texts[row]] for row in known]
         self.languages_ = tuple(sorted(set(tongue)))

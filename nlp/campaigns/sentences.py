@@ -175,7 +175,7 @@ def _other_readings(evidence: Evidence, link: Row) -> list[Item]:
     found.append(sourced(text, documents))
     if link["placebo_precision"] is not None:
         word = evidence.word(link["placebo_precision"])
-        text = f"That a pair as strong as {name} and {label} is more than chance, by incidents moved in time: {word}."
+        text = f"That a pair as strong as {name} and {label} is more than chance, by incidents moved in time: {word} at least."
         found.append(sourced(text, documents))
     if rivals := rivals_of(link):
         text = f"Incidents that fit {label} at least as well as {name} does: {counted(len(rivals), 'other incident')}."

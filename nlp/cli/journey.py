@@ -183,6 +183,7 @@ def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOp
     """
     from greyzone.case import Case
     from greyzone.entities import read_names
+    from greyzone.link.population import TESTS
     from greyzone.models.links import load_link_model
 
     chosen = "" if model == "none" else model
@@ -193,12 +194,12 @@ def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOp
     for path in tables or ():
         read_names(path)
     advance_case(case, changes(doctrine=doctrine, link_model=chosen, names=tables), until="link")
-    print_notes(case, "link")
+    print_notes(case, "link", without=TESTS)
     told: Any = Case(case).notes()["link"]
     shown = told["context"]["displayed"]
     precision = "unknown" if shown["placebo_precision"] is None else f"{shown['placebo_precision']:.2f}"
-    listed = f"{shown['links']} to display at q <= {shown['q']:g}, placebo precision there {precision}"
-    note(f"{told['links']} links at the prior or above; {listed}")
+    listed = f"{shown['links']} to display at q <= {shown['q']:g}, placebo precision there at least {precision}"
+    note(f"{told['links']} links at the prior or above; {listed}; the tests of states: greyzone show {case} tests")
 
 
 def campaigns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -30,11 +30,14 @@ def note(text: str) -> None:
     say(text, sys.stderr)
 
 
-def print_notes(case: Path, stage: str) -> None:
-    """Print what a stage noted in the manifest as one JSON line."""
+def print_notes(case: Path, stage: str, *, without: Collection[str] = ()) -> None:
+    """Print what a stage noted in the manifest as one JSON line; of its context all but the parts named in `without`."""
     from greyzone.case import Case
 
-    say(json.dumps(Case(case).notes()[stage], ensure_ascii=False, default=str))
+    noted: Any = Case(case).notes()[stage]
+    if without:
+        noted = noted | {"context": {name: part for name, part in noted["context"].items() if name not in without}}
+    say(json.dumps(noted, ensure_ascii=False, default=str))
 
 
 def print_table(rows: pa.Table, as_json: bool) -> None:
