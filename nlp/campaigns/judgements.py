@@ -92,7 +92,7 @@ def _confidence(evidence: Evidence, confidence: str) -> str:
     known = [link for link in evidence.links if link["placebo_precision"] is not None]
     if known:
         held = sum(link["placebo_precision"] > 0.5 for link in known)
-        text += f"; for {held} of {counted(len(known), 'link')} at least half of the pairs that strong are more than incidents moved in time give"
+        text += f"; for {held} of {counted(len(known), 'link')} incidents moved in time give at most half as many pairs that strong"
     return text + "."
 
 
