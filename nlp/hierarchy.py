@@ -219,10 +219,9 @@ class Tree:
 
     def select(self, refused: npt.NDArray[np.bool_], selection: str, allow_single_cluster: bool) -> tuple[Ints, Doubles]:
         """Return the cluster (-1: none) and strength of membership of each leader; `refused` clusters are never taken."""
-        stability = _hdbscan_tree.compute_stability(self.condensed)
-        for cluster in np.flatnonzero(refused).tolist():
-            # Below the sum over no parts at all: excess of mass then never takes it.
-            stability[cluster + self.points] = -1.0
+        # Below the sum over no parts at all: excess of mass then never takes it.
+        mass = np.where(refused, -1.0, self._masses(0.0, np.inf))
+        stability = dict(enumerate(mass.tolist(), start=self.points))
         label, probability, _ = _hdbscan_tree.get_clusters(self.condensed, stability, selection, allow_single_cluster)
         label = np.asarray(label[: self.leaders], dtype=np.int64)
         return label, np.clip(np.nan_to_num(probability[: self.leaders]), 0.0, 1.0)
@@ -232,10 +231,7 @@ class Tree:
 
         `refused` clusters are never taken, nor is the root.
         """
-        parent = self.condensed["parent"].astype(np.int64) - self.points
-        stay = np.clip(self.condensed["lambda_val"], low, high) - np.clip(self.birth, low, high)[parent]
-        mass = np.bincount(parent, weights=stay * self.condensed["child_size"])
-        mass[refused] = -1.0
+        mass = np.where(refused, -1.0, self._masses(low, high))
         parts, taken = np.zeros(len(mass)), np.zeros(len(mass), dtype=bool)
         for cluster in range(len(mass) - 1, 0, -1):
             taken[cluster] = mass[cluster] >= parts[cluster]
@@ -245,6 +241,12 @@ class Tree:
             if found[self.above[cluster]] >= 0:
                 found[cluster] = found[self.above[cluster]]
         return found[self.home]
+
+    def _masses(self, low: float, high: float) -> Doubles:
+        """Return the mass of each cluster between two inverse distances; from 0 to infinity it is hdbscan's stability."""
+        parent = self.condensed["parent"].astype(np.int64) - self.points
+        stay = np.clip(self.condensed["lambda_val"], low, high) - np.clip(self.birth, low, high)[parent]
+        return np.bincount(parent, weights=stay * self.condensed["child_size"], minlength=len(self.above))
 
 
 def cut(left: Ints, right: Ints, leaders: int) -> Ints:

@@ -365,6 +365,14 @@ def _paths(given: str | Path | Iterable[str | Path]) -> list[str]:
 
 
 STAGES: tuple[Stage, ...] = (
+    # First, so that a register that cannot be read is told before the corpus is embedded.
+    Stage(
+        "incidents",
+        (),
+        ("reports", "incident_rejects", "incidents", "merges"),
+        ("incidents", "incident_mapping", "doctrine", "today"),
+        acts.do_incidents,
+    ),
     Stage("collect", (), ("documents", "sources", "rejects"), ("documents", "mapping"), acts.do_collect),
     Stage("collapse", ("documents",), ("copies", acts.COPY_INDEX), (), acts.do_collapse),
     Stage("embed", ("documents", "copies"), ("embeddings",), ("encoder",), acts.do_embed),
@@ -378,16 +386,9 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "coordinate",
         ("documents", "copies", "embeddings", "members"),
-        ("groups", "group_members", "group_windows", "group_reuse", "group_lineage", "carriers", "edges", "traces"),
+        ("groups", "group_members", "accounts", "group_windows", "group_reuse", "group_lineage", "carriers", "edges", "traces"),
         ("doctrine", "seed"),
         acts.do_coordinate,
-    ),
-    Stage(
-        "incidents",
-        (),
-        ("reports", "incident_rejects", "incidents", "merges"),
-        ("incidents", "incident_mapping", "doctrine", "today"),
-        acts.do_incidents,
     ),
     Stage(
         "link",

@@ -22,6 +22,7 @@ from greyzone.words import pseudonym
 
 ACCOUNTS: dict[str, tuple[str, ...]] = {
     "documents": ("account", "handle", "mentions"),
+    "accounts": ("account",),
     "group_members": ("account",),
     "group_reuse": ("account",),
     "edges": ("account_a", "account_b"),

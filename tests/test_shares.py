@@ -354,6 +354,7 @@ def test_the_command_writes_tables_network_and_summary(tmp_path, rows):
     assert {file.name for file in (tmp_path / "out").iterdir()} >= {
         "groups.parquet",
         "group_members.parquet",
+        "accounts.parquet",
         "edges.parquet",
         "traces.parquet",
         "network.graphml",

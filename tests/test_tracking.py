@@ -264,7 +264,7 @@ def _vectors(count: int) -> np.ndarray:
 
 
 def test_a_group_keeps_its_id_when_the_case_grows(tmp_path):
-    tables = ("groups", "group_members", "group_windows", "group_reuse", "group_lineage", "carriers", "edges", "traces")
+    tables = ("groups", "group_members", "accounts", "group_windows", "group_reuse", "group_lineage", "carriers", "edges", "traces")
     seen = []
     for members, items in ((10, 6), (12, 9), (12, 9)):
         rows = _posted(members, items)

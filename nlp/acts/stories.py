@@ -102,6 +102,7 @@ def do_coordinate(work: Work) -> dict[str, object]:
     tracks = coordinate.follow(found.groups, documents, members, doctrine=work.doctrine)
     for name in ("groups", "group_members", "edges", "traces"):
         work.case.write_table(name, getattr(found, name))
+    work.case.write_table("accounts", coordinate.account_chances(found.edges, found.traces))
     work.case.write_table("carriers", coordinate.find_carriers(found.groups, documents, members))
     work.case.write_table("group_windows", tracks.windows)
     work.case.write_table("group_reuse", tracks.reuse)

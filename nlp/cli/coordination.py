@@ -143,6 +143,7 @@ def write_coordination(found: Coordination, out: Path) -> None:
     import pyarrow.parquet as pq
 
     from greyzone.case import replace_file
+    from greyzone.coordinate import account_chances
     from greyzone.errors import StorageError
     from greyzone.graphml import write_graphml
 
@@ -151,7 +152,7 @@ def write_coordination(found: Coordination, out: Path) -> None:
     except OSError as error:
         raise StorageError(f"cannot make {out} ({error.strerror or error})", "", "name another folder") from error
     tables: dict[str, pa.Table] = {field.name: getattr(found, field.name) for field in fields(found)}
-    for name, rows in tables.items():
+    for name, rows in (tables | {"accounts": account_chances(found.edges, found.traces)}).items():
 
         def write_rows(beside: Path, rows: pa.Table = rows) -> None:
             pq.write_table(rows, beside, compression="zstd")

@@ -43,8 +43,7 @@ for the group from `first` to `last` (null without times) in `documents` documen
 ACCOUNTS = schema_of(account=pa.string(), partners=pa.int64(), traces=STRINGS, p=pa.float64())
 """How far an account is from chance by the pairs that it is in, within groups or not: `partners` is the number of accounts that it has a
 kept pair with in any trace, `traces` those in which, `p` what they say together (`greyzone.coordinate.account_chances`). It is never a
-flag: no alternative explanation is tested on an account, and colleagues are far from chance too. Made when asked for, not kept in a
-case."""
+flag: no alternative explanation is tested on an account, and colleagues are far from chance too."""
 
 GROUP_WINDOWS = schema_of(
     group_id=pa.string(),

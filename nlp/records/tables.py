@@ -20,7 +20,17 @@ from greyzone.records.campaigns import (
     SHARES,
     VIEWS,
 )
-from greyzone.records.coordination import CARRIERS, EDGES, GROUP_LINEAGE, GROUP_MEMBERS, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TRACES
+from greyzone.records.coordination import (
+    ACCOUNTS,
+    CARRIERS,
+    EDGES,
+    GROUP_LINEAGE,
+    GROUP_MEMBERS,
+    GROUP_REUSE,
+    GROUP_WINDOWS,
+    GROUPS,
+    TRACES,
+)
 from greyzone.records.documents import COPIES, DOCUMENTS, REJECTS, SOURCES
 from greyzone.records.incidents import INCIDENTS, MERGES, REPORTS
 from greyzone.records.links import DECISIONS, LINKS
@@ -32,7 +42,7 @@ LATER = {
     "group_members": ("probability", "first", "last"),
     "links": ("anchor", "evidence_reasons", "rival_reasons"),
     "reports": _DISCLOSED,
-    "incidents": _DISCLOSED,
+    "incidents": (*_DISCLOSED, "names", "again_lo", "again_hi"),
 }
 """Columns that a table of an earlier version lacks: they are read as null."""
 
@@ -46,6 +56,7 @@ TABLES: dict[str, pa.Schema] = {
     "members": MEMBERS,
     "lineage": LINEAGE,
     "groups": GROUPS,
+    "accounts": ACCOUNTS,
     "group_members": GROUP_MEMBERS,
     "group_windows": GROUP_WINDOWS,
     "group_reuse": GROUP_REUSE,
