@@ -1,7 +1,7 @@
 """A tree of merges to clusters: hdbscan's condensed tree and selection, and what a cluster must show to count as one.
 
-Clusters are the branches of the tree that hold `min_cluster_size` documents (Campello, Moulavi and Sander 2013; the implementation is
-that of the hdbscan package), and of nested ones those with the greatest excess of mass: the sum over their documents of how long they
+Clusters are the branches of the tree that hold `min_cluster_size` documents (Campello, Moulavi and Sander 2013; the tree is made by
+the hdbscan package), and of nested ones those with the greatest excess of mass: the sum over their documents of how long they
 stay in it. `Tree` takes a distance for each merge, so that "how long" is the caller's to define.
 
 Excess of mass alone takes all background for clusters of their own, since something is always the most alike. So a cluster must also be
@@ -221,6 +221,9 @@ class Tree:
         """Return the cluster (-1: none) and strength of membership of each leader; `refused` clusters are never taken."""
         # Below the sum over no parts at all: excess of mass then never takes it.
         mass = np.where(refused, -1.0, self._masses(0.0, np.inf))
+        if selection == "eom" and not allow_single_cluster:
+            found = self._excess(mass)
+            return _numbered(found), self._strengths(found)
         stability = dict(enumerate(mass.tolist(), start=self.points))
         label, probability, _ = _hdbscan_tree.get_clusters(self.condensed, stability, selection, allow_single_cluster)
         label = np.asarray(label[: self.leaders], dtype=np.int64)
@@ -231,7 +234,10 @@ class Tree:
 
         `refused` clusters are never taken, nor is the root.
         """
-        mass = np.where(refused, -1.0, self._masses(low, high))
+        return self._excess(np.where(refused, -1.0, self._masses(low, high)))
+
+    def _excess(self, mass: Doubles) -> Ints:
+        """Return the cluster (-1: none) of each leader by excess of `mass`: one whose parts have no more is taken, the root never."""
         parts, taken = np.zeros(len(mass)), np.zeros(len(mass), dtype=bool)
         for cluster in range(len(mass) - 1, 0, -1):
             taken[cluster] = mass[cluster] >= parts[cluster]
@@ -242,11 +248,24 @@ class Tree:
                 found[cluster] = found[self.above[cluster]]
         return found[self.home]
 
+    def _strengths(self, found: Ints) -> Doubles:
+        """Return how long each leader stays in its cluster, against those that stay longest in it itself, as hdbscan does."""
+        longest = np.zeros(len(self.above))
+        np.maximum.at(longest, self.condensed["parent"].astype(np.int64) - self.points, self.condensed["lambda_val"])
+        most = longest[found]
+        strength = np.divide(np.minimum(self.left_at, most), most, out=np.ones(self.leaders), where=np.isfinite(self.left_at) & (most > 0))
+        return np.where(found >= 0, strength, 0.0)
+
     def _masses(self, low: float, high: float) -> Doubles:
         """Return the mass of each cluster between two inverse distances; from 0 to infinity it is hdbscan's stability."""
         parent = self.condensed["parent"].astype(np.int64) - self.points
         stay = np.clip(self.condensed["lambda_val"], low, high) - np.clip(self.birth, low, high)[parent]
         return np.bincount(parent, weights=stay * self.condensed["child_size"], minlength=len(self.above))
+
+
+def _numbered(found: Ints) -> Ints:
+    """Return the clusters as numbers from 0 in their order; -1 stays."""
+    return np.where(found >= 0, np.searchsorted(np.unique(found[found >= 0]), found), -1)
 
 
 def cut(left: Ints, right: Ints, leaders: int) -> Ints:

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from hdbscan import _hdbscan_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -127,6 +128,20 @@ def grown(seed: int, low: float = -1.0) -> Tree:
     merges = average_linkage(rows, *all_pairs(rows), floor=-1.0)
     size = np.random.default_rng(seed).integers(1, 3, len(rows))
     return Tree(Branches(merges.left, merges.right, 1.0 / (2.0 + np.maximum(merges.height, low)), np.full(len(rows), 0.3)), size, 4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.0, 0.6))
+def test_clusters_and_strengths_are_those_that_hdbscan_selects(seed, share):
+    tree = grown(seed)
+    refused = np.random.default_rng(seed).random(len(tree.above)) < share
+    label, strength = tree.select(refused, "eom", allow_single_cluster=False)
+    stability = _hdbscan_tree.compute_stability(tree.condensed)
+    for cluster in np.flatnonzero(refused).tolist():
+        stability[cluster + tree.points] = -1.0
+    theirs, probability, _ = _hdbscan_tree.get_clusters(tree.condensed, stability, "eom", False)
+    assert label.tolist() == theirs[: tree.leaders].tolist()
+    assert strength.tolist() == np.asarray(probability[: tree.leaders]).tolist()
 
 
 @settings(max_examples=20, deadline=None)
