@@ -260,12 +260,12 @@ class Tree:
         """Return the mass of each cluster between two inverse distances; from 0 to infinity it is hdbscan's stability."""
         parent = self.condensed["parent"].astype(np.int64) - self.points
         stay = np.clip(self.condensed["lambda_val"], low, high) - np.clip(self.birth, low, high)[parent]
-        return np.bincount(parent, weights=stay * self.condensed["child_size"], minlength=len(self.above))
+        return np.bincount(parent, weights=stay * self.condensed["child_size"], minlength=len(self.above)).astype(np.float64)
 
 
 def _numbered(found: Ints) -> Ints:
     """Return the clusters as numbers from 0 in their order; -1 stays."""
-    return np.where(found >= 0, np.searchsorted(np.unique(found[found >= 0]), found), -1)
+    return np.where(found >= 0, np.searchsorted(np.unique(found[found >= 0]), found), -1).astype(np.int64)
 
 
 def cut(left: Ints, right: Ints, leaders: int) -> Ints:

@@ -18,7 +18,7 @@ from greyzone.density import core_distances, spanning_tree
 from greyzone.engine import on_threads
 from greyzone.graph import nearest_rows
 from greyzone.hierarchy import Branches, Neighbours, Tree, cut
-from greyzone.linkage import LAYER, Merges, average_linkage
+from greyzone.linkage import LAYER, Merges, Places, average_linkage
 from greyzone.neighbours import DECIMALS, Doubles, Ints, unit_rows
 from greyzone.records import Floats
 
@@ -167,13 +167,14 @@ def centroids(rows: Floats, label: Ints) -> Floats:
     return unit_rows(sums(rows, label, int(label.max(initial=-1)) + 1))
 
 
-def _pairs(neighbours: Neighbours) -> tuple[Ints, Ints, Doubles]:
+def _pairs(neighbours: Neighbours) -> tuple[Places, Places, Doubles]:
     """Return the edges of a neighbour graph, each once: lower end, higher end, similarity."""
     place, column = np.nonzero(neighbours.indices >= 0)
     other = neighbours.indices[place, column]
     key = np.minimum(place, other) * len(neighbours.indices) + np.maximum(place, other)
     key, first = np.unique(key, return_index=True)
-    return key // len(neighbours.indices), key % len(neighbours.indices), neighbours.similarities[place[first], column[first]]
+    left, right = (key // len(neighbours.indices)).astype(np.int32), (key % len(neighbours.indices)).astype(np.int32)
+    return left, right, neighbours.similarities[place[first], column[first]]
 
 
 def _branches(merges: Merges, leaders: int, base: float) -> Branches:

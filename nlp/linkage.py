@@ -156,20 +156,22 @@ class _Groups:
     def refreshed(self, pairs: _Pairs) -> _Pairs:
         """Return the pairs between the groups as they now are, those that have grown once each and compared anew."""
         changed = np.maximum(self.grown[pairs.left], self.grown[pairs.right]) > pairs.seen
-        moved = np.flatnonzero(changed)
-        one, other = self.head(pairs.left[moved]), self.head(pairs.right[moved])
-        left, right = np.minimum(one, other), np.maximum(one, other)
-        # Whichever of equal pairs stays, it is compared anew.
-        keys = np.unique((left.astype(np.int64) * len(self.heads) + right)[left != right])
-        left, right = (part.astype(np.int32) for part in np.divmod(keys, len(self.heads)))
+        keys = self._keys(pairs.part(np.flatnonzero(changed)))
+        left, right = (keys // len(self.heads)).astype(np.int32), (keys % len(self.heads)).astype(np.int32)
         anew = _Pairs(left, right, self.alike(left, right), np.full(len(keys), self.round, dtype=np.int32))
         return _Pairs.joined([pairs.part(np.flatnonzero(~changed)), anew])
+
+    def _keys(self, pairs: _Pairs) -> Ints:
+        """Return one number for each pair of groups that the pairs have become; whichever of equal ones stays, it is compared anew."""
+        one, other = self.head(pairs.left), self.head(pairs.right)
+        left, right = np.minimum(one, other), np.maximum(one, other)
+        return np.unique((left.astype(np.int64) * len(self.heads) + right)[left != right])
 
 
 def average_linkage(
     rows: Floats,
-    left: Ints,
-    right: Ints,
+    left: Ints | Places,
+    right: Ints | Places,
     similarity: Doubles,
     *,
     floor: float,
@@ -200,8 +202,12 @@ def average_linkage(
     """
     groups = _Groups(rows, sizes)
     layers = _Layers(floor)
-    ends = np.minimum(left, right).astype(np.int32), np.maximum(left, right).astype(np.int32)
-    layers.put(_Pairs(*ends, similarity, np.zeros(len(left), dtype=np.int32)))
+    # Without names of their own, so that twelve million pairs of a million rows are held once.
+    layers.put(
+        _Pairs(
+            np.minimum(left, right).astype(np.int32), np.maximum(left, right).astype(np.int32), similarity, np.zeros(len(left), np.int32)
+        )
+    )
     done: list[tuple[Ints, Ints, Doubles]] = []
     bridged = False
     for least in layers.heights.tolist():
