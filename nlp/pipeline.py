@@ -365,7 +365,8 @@ def _paths(given: str | Path | Iterable[str | Path]) -> list[str]:
 
 
 STAGES: tuple[Stage, ...] = (
-    # First, so that a register that cannot be read is told before the corpus is embedded.
+    Stage("collect", (), ("documents", "sources", "rejects"), ("documents", "mapping"), acts.do_collect),
+    # Here, so that a register that cannot be read is told before the corpus is embedded.
     Stage(
         "incidents",
         (),
@@ -373,7 +374,6 @@ STAGES: tuple[Stage, ...] = (
         ("incidents", "incident_mapping", "doctrine", "today"),
         acts.do_incidents,
     ),
-    Stage("collect", (), ("documents", "sources", "rejects"), ("documents", "mapping"), acts.do_collect),
     Stage("collapse", ("documents",), ("copies", acts.COPY_INDEX), (), acts.do_collapse),
     Stage("embed", ("documents", "copies"), ("embeddings",), ("encoder",), acts.do_embed),
     Stage(

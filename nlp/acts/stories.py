@@ -62,6 +62,8 @@ def _clusters(work: Work) -> tuple[Floats, growth.Grown]:
     Clusters use what the corpus says of its words; centroids stay in the encoder's own space, where incidents are too.
     """
     corpus = _corpus(work.case)
+    # Arrow keeps what the tables took, which the fit can use.
+    pa.default_memory_pool().release_unused()
     found = growth.grow(
         corpus,
         growth.State.read(work.case.path / STATE) if work.case.whole("narratives", STATE) else None,
