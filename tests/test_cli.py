@@ -287,6 +287,18 @@ def test_arguments_are_forwarded_as_they_are(group, target, monkeypatch):
     assert met[1] == []
 
 
+def failing(monkeypatch, error):
+    """Run a command whose work raises `error`."""
+
+    def fail(argv):
+        raise error
+
+    fake = types.ModuleType("greyzone.training.finetune")
+    fake.main = fail
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    return greyzone("train", "finetune")
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -296,26 +308,14 @@ def test_arguments_are_forwarded_as_they_are(group, target, monkeypatch):
     ],
 )
 def test_a_machine_that_is_full_is_one_line(monkeypatch, error, said):
-    def fail(argv):
-        raise error
-
-    fake = types.ModuleType("greyzone.training.finetune")
-    fake.main = fail
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
-    done = greyzone("train", "finetune")
+    done = failing(monkeypatch, error)
     assert done.returncode == 1
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
 
 
 def test_an_interruption_says_how_to_go_on(monkeypatch):
-    def interrupted(argv):
-        raise KeyboardInterrupt
-
-    fake = types.ModuleType("greyzone.training.finetune")
-    fake.main = interrupted
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
-    done = greyzone("train", "finetune")
+    done = failing(monkeypatch, KeyboardInterrupt())
     assert done.returncode == 130
     assert done.stderr.strip() == "interrupted; run the same command again to go on from here"
 
