@@ -8,8 +8,10 @@ nothing is decided by it. Decoding is greedy: the same model on the same device 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from greyzone.errors import EncoderError
 from greyzone.models.device import resolve_device
@@ -47,19 +49,11 @@ class HubLabeller:
     """
 
     def __init__(self, name: str | Path, *, device: str = "auto") -> None:
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-
         self.device = resolve_device(device)
-        folder = str(find_model(name))
-        try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
-            self._continues = not config.is_encoder_decoder
-            home = AutoModelForCausalLM if self._continues else AutoModelForSeq2SeqLM
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        with _refused(name):
+            folder, home, self.tokenizer = _described(name)
             self.model = home.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise EncoderError(f"{name} holds no model that writes text ({reason})", "a causal or sequence-to-sequence model") from error
+        self._continues = not self.model.config.is_encoder_decoder
         self.model.to(self.device).eval()
 
     def label(self, exemplars: Sequence[str], keywords: Sequence[str]) -> str:
@@ -104,6 +98,63 @@ class HubLabeller:
             )["input_ids"]
             return found
         return list(self.tokenizer(asked, verbose=False)["input_ids"])
+
+
+def check_labeller(name: str | Path) -> None:
+    """Refuse what `HubLabeller` would refuse, by the heads of its files: the weights, which take minutes and memory, are not loaded.
+
+    Raises
+    ------
+    EncoderError
+        As for `HubLabeller`.
+    """
+    from safetensors import safe_open
+
+    with _refused(name):
+        folder, _, _ = _described(name)
+        files = sorted(Path(folder).glob("*.safetensors"))
+        if not files:
+            raise OSError("no file of weights that ends in .safetensors")
+        for file in files:
+            with safe_open(file, framework="np"):
+                pass
+
+
+def _described(name: str | Path) -> tuple[str, Any, Any]:
+    """Return the folder of a model, the class that loads its weights, and its tokenizer."""
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+        AutoTokenizer,
+    )
+
+    folder = str(find_model(name))
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    home, kinds = (
+        (AutoModelForSeq2SeqLM, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING)
+        if config.is_encoder_decoder
+        else (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING)
+    )
+    if type(config) not in kinds:
+        raise ValueError(f"a {config.model_type} model writes none")
+    return folder, home, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+@contextmanager
+def _refused(name: str | Path) -> Iterator[None]:
+    """Turn what transformers and safetensors say of a folder that they cannot use into one error."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        if isinstance(error, EncoderError):
+            raise
+        reason = " ".join(str(error).split())
+        raise EncoderError(f"{name} holds no model that writes text ({reason})", "a causal or sequence-to-sequence model") from error
 
 
 def one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -14,7 +15,7 @@ from greyzone.cli import main
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import EncoderError
 from greyzone.models import labeller as module
-from greyzone.models.labeller import HubLabeller, one_line
+from greyzone.models.labeller import HubLabeller, check_labeller, one_line
 from greyzone.narratives import describe_narratives
 from greyzone.pipeline import advance
 
@@ -92,11 +93,40 @@ def test_what_does_not_fit_is_left_out_from_the_end(causal, monkeypatch):
         labeller.label(TEXTS, ["zorb"] * 200)
 
 
-def test_models_that_write_nothing_are_refused(tmp_path):
+def load(folder):
+    return HubLabeller(folder, device="cpu")
+
+
+@pytest.mark.parametrize("refuse", [load, check_labeller])
+def test_models_that_write_nothing_are_refused(refuse, causal, tmp_path):
+    from transformers import ViTConfig
+
     with pytest.raises(EncoderError, match="no folder"):
-        HubLabeller(tmp_path / "nowhere", device="cpu")
+        refuse(tmp_path / "nowhere")
     with pytest.raises(EncoderError, match="writes text"):
-        HubLabeller(tmp_path, device="cpu")
+        refuse(tmp_path)
+    shutil.copytree(causal, tmp_path / "bare")
+    (tmp_path / "bare" / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match="holds no model that writes text"):
+        refuse(tmp_path / "bare")
+    shutil.copytree(causal, tmp_path / "cut")
+    (tmp_path / "cut" / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{")
+    with pytest.raises(EncoderError, match="holds no model that writes text"):
+        refuse(tmp_path / "cut")
+    shutil.copytree(causal, tmp_path / "vision")
+    ViTConfig().save_pretrained(tmp_path / "vision")
+    with pytest.raises(EncoderError, match="a vit model writes none"):
+        refuse(tmp_path / "vision")
+
+
+def test_a_check_loads_no_weights(causal, sequence, monkeypatch):
+    from transformers import PreTrainedModel
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", None)
+    check_labeller(causal)
+    check_labeller(sequence)
+    with pytest.raises(TypeError):
+        load(causal)
 
 
 def test_one_line():

@@ -132,10 +132,10 @@ def narratives(
     """
     chosen = "" if labeller == "none" else labeller
     if chosen:
-        from greyzone.models.labeller import HubLabeller
+        from greyzone.models.labeller import check_labeller
 
         # Said before the case remembers it.
-        HubLabeller(chosen, device="cpu")
+        check_labeller(chosen)
     advance_case(case, changes(min_cluster_size=min_cluster_size, lexical=lexical, labeller=chosen), until="narratives")
     print_notes(case, "narratives")
 
