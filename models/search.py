@@ -1,7 +1,8 @@
 """Blocks of products of whole-number rows and their greatest entries, on the processors or a GPU.
 
-Rows of whole numbers (`greyzone.lists`) have products that float32 holds exactly, so that every device finds the same ones. TF32 would
-round them, and stays off here. Of equal products the one of the lower place counts as the greater: so the result is one, whatever finds it.
+Rows of whole numbers (`greyzone.cluster.lists`) have products that float32 holds exactly, so that every device finds the same ones.
+TF32 would round them, and stays off here. Of equal products the one of the lower place counts as the greater: so the result is one,
+whatever finds it.
 
 On the processors the k-th greatest of the maxima of `GROUP` columns each bounds the k-th greatest product from below. Few products
 reach that bound, and only these are sorted, as whole numbers that hold row, product and place: several times faster than to select

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from greyzone import levels, neighbours
-from greyzone.cluster import NarrativeClusterer
+from greyzone import neighbours
+from greyzone.cluster import NarrativeClusterer, levels
+from greyzone.cluster.hierarchy import Neighbours
 from greyzone.errors import InputError
 from greyzone.eval.planted import planted_giant
-from greyzone.hierarchy import Neighbours
 from greyzone.neighbours import unit_rows
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"

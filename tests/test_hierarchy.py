@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
-from greyzone import graph, joining, lists
-from greyzone import linkage as average
-from greyzone.cluster import NarrativeClusterer
-from greyzone.graph import neighbour_graph
-from greyzone.hierarchy import Branches, Neighbours, Tree, base_similarity, cut
-from greyzone.linkage import average_linkage
-from greyzone.lists import Shelf, learn_lists, nearest_on_shelf, whole_rows
+from greyzone.cluster import NarrativeClusterer, graph, joining, lists
+from greyzone.cluster import linkage as average
+from greyzone.cluster.graph import neighbour_graph
+from greyzone.cluster.hierarchy import Branches, Neighbours, Tree, base_similarity, cut
+from greyzone.cluster.linkage import average_linkage
+from greyzone.cluster.lists import Shelf, learn_lists, nearest_on_shelf, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import nearest, unit_rows
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from greyzone import neighbours, records
+from greyzone.cluster.graph import EXACT_ROWS
 from greyzone.coordinate import find_groups, find_paraphrases, paraphrases
 from greyzone.coordinate.paraphrases import TABLE, Paraphrases, calibrate
 from greyzone.coordinate.traces import KINDS, Corpus, Items, Trace, build_traces, read_corpus
 from greyzone.coordinate.wording import has_words
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
-from greyzone.graph import EXACT_ROWS
 from greyzone.models.search import Search
 from greyzone.neighbours import unit_rows
 from greyzone.text import words

@@ -92,9 +92,14 @@ def raw_batch(chunk: Chunk, source: Source) -> RawBatch:
     rows = len(chunk.offsets)
     offsets = pa.array(chunk.offsets, pa.int64())
     found: dict[str, pa.Array] = {}
+    rejects = list(chunk.rejects)
     for name in columns.STRING_FIELDS:
         values = chunk.fields.get(name)
         found[name] = pa.nulls(rows, pa.string()) if values is None else columns.strings(values)
+        for row in [] if values is None else columns.nested(values):
+            if found[name][row].is_valid:
+                detail = f"{name}: {found[name][row].as_py()}"
+                rejects.append(source.reject("list or object kept as JSON", offsets[row].as_py(), detail, action="repaired"))
     for name in columns.LIST_FIELDS:
         values = chunk.fields.get(name)
         found[name] = pa.nulls(rows, pa.list_(pa.string())) if values is None else columns.lists(values, name)
@@ -104,7 +109,6 @@ def raw_batch(chunk: Chunk, source: Source) -> RawBatch:
     flagged = pa.nulls(rows, pa.bool_()) if flags is None else columns.reposts(flags)
     # A post that names what it repeats is a repost, unless its own kind says otherwise (a quote).
     found["is_repost"] = pc.coalesce(flagged, pc.is_valid(found["repost_of"]))
-    rejects = list(chunk.rejects)
     dates = chunk.fields.get("published_at")
     found["published_at"], found["published_precision"] = _dated(dates, offsets, source, rejects)
     if source.platform is not None:

@@ -102,6 +102,9 @@ def resolve(names: Sequence[str], mapping: Mapping[str, str], source: str) -> di
     for field, column in mapping.items():
         if field not in OPTIONS and column not in known:
             raise InputError(f"{source} has no column {column!r} for {field}", f"one of {_listed(names)}", f"change --map {field}=COLUMN")
+    for column in dict.fromkeys(found.values()):
+        if names.count(column) > 1:
+            raise InputError(f"{source} has two columns {column!r}", "names that tell them apart", "rename one of them")
     if "text" not in found:
         raise InputError(f"{source} has no text column; its columns are {_listed(names)}", "", "name it with --map text=COLUMN")
     return found
@@ -167,6 +170,13 @@ def strings(values: pa.Array | pa.ChunkedArray | Sequence[object]) -> pa.Array:
         values = string_array([_text(value) for value in values.to_pylist()])
     values = values.cast(pa.string())
     return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+
+
+def nested(values: pa.Array | pa.ChunkedArray | Sequence[object]) -> list[int]:
+    """Return the rows whose value is a list or an object, which `strings` keeps as JSON."""
+    if not isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return [row for row, value in enumerate(values) if isinstance(value, (list, dict))]
+    return list(range(len(values))) if pa.types.is_nested(values.type) else []
 
 
 def string_array(values: Sequence[str | None]) -> pa.Array:
@@ -260,7 +270,8 @@ def _text(value: object) -> str | None:
             return None
         return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
     if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        inside = value.values() if isinstance(value, dict) else value
+        return None if all(item is None for item in inside) else json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from greyzone.collect.batches import Chunk, Source
 from greyzone.collect.columns import resolve
-from greyzone.collect.parquet import of_table
+from greyzone.collect.parquet import names_of, of_table
 from greyzone.errors import InputError
 
 
@@ -33,8 +33,9 @@ def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: i
         If the folder is damaged or has no text column.
     """
     dataset = _load(path)
-    wanted = resolve(dataset.column_names, mapping, source.path)
-    dataset = dataset.select_columns(list(dict.fromkeys(wanted.values()))).with_format("arrow")
+    wanted = resolve(names_of(dataset.features.arrow_schema), mapping, source.path)
+    read = [name for name in dataset.column_names if any(f"{column}.".startswith(f"{name}.") for column in wanted.values())]
+    dataset = dataset.select_columns(read).with_format("arrow")
     first = 1
     for table in dataset.iter(batch_size=batch_rows):
         yield of_table(table, wanted, first)

@@ -1,12 +1,14 @@
 """JSON lines: one object a line, whose keys may differ from line to line.
 
 Which key is which field is settled per set of keys, so that a row means the same wherever it stands in the file. Nested objects are
-reached by dotted names (``user.screen_name``), two levels down.
+reached by dotted names (``user.screen_name``), two levels down. Of a key that an object holds twice the last value stands, as in most
+readers of JSON, and the row is told in a reject with action "repaired".
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -23,6 +25,25 @@ REFERENCES = "referenced_tweets"
 """List of {"type": "retweeted", "quoted" or "replied_to", "id": ...} in which Twitter v2 says what a post refers to."""
 _LAYOUTS = 4096
 _Row = tuple[int, dict[str, object], int]
+
+
+class Decoder(json.JSONDecoder):
+    """Decodes JSON and keeps the keys that one object holds twice in `repeated`, for the reader to tell and to clear."""
+
+    def __init__(self) -> None:
+        super().__init__(object_pairs_hook=self._object)
+        self.repeated: list[str] = []
+
+    def _object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            self.repeated += [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
+        return found
+
+    def tell(self, source: Source, number: int) -> list[Reject]:
+        """Return the reject about the keys that were repeated since the last call, if there were any."""
+        names, self.repeated = dict.fromkeys(self.repeated), []
+        return [source.reject("key stands twice", number, ", ".join(names), action="repaired")] if names else []
 
 
 def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: int) -> Iterator[Chunk]:
@@ -110,6 +131,7 @@ def _chain(head: list[_Row], rest: Iterator[_Row]) -> Iterator[_Row]:
 
 
 def _objects(file: TextFile, source: Source, rejects: list[Reject]) -> Iterator[_Row]:
+    decoder = Decoder()
     for number, line in file.lines():
         if line is None:
             rejects.append(source.reject("line too long", number, f"more than {LINE_LIMIT} bytes"))
@@ -122,11 +144,14 @@ def _objects(file: TextFile, source: Source, rejects: list[Reject]) -> Iterator[
             rejects.append(source.reject("not valid UTF-8", number, line[:200].decode("utf-8", "replace")))
             continue
         try:
-            row = json.loads(text)
+            row = decoder.decode(text)
         except (ValueError, RecursionError) as error:
+            decoder.repeated.clear()
             rejects.append(source.reject("not valid JSON", number, str(error)))
             continue
+        repeated = decoder.tell(source, number)
         if isinstance(row, dict):
+            rejects += repeated
             yield number, _referring(flat(row)), len(line)
         else:
             rejects.append(source.reject("not a JSON object", number, text[:200]))

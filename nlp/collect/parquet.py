@@ -1,4 +1,7 @@
-"""Parquet tables, column by column and batch by batch: nothing is turned into Python rows that need not be."""
+"""Parquet tables, column by column and batch by batch: nothing is turned into Python rows that need not be.
+
+Structs are reached by dotted names (``user.screen_name``), as in JSON lines.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pyarrow.parquet as pq
 
 from greyzone.collect.batches import Chunk, Source
 from greyzone.collect.columns import resolve
+from greyzone.collect.jsonlines import DEPTH
 from greyzone.errors import InputError
 
 
@@ -24,7 +28,7 @@ def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: i
     first = 1
     try:
         with pq.ParquetFile(path) as file:
-            wanted = resolve(file.schema_arrow.names, mapping, source.path)
+            wanted = resolve(names_of(file.schema_arrow), mapping, source.path)
             for batch in file.iter_batches(batch_size=batch_rows, columns=list(dict.fromkeys(wanted.values()))):
                 if batch.num_rows:
                     yield of_table(pa.Table.from_batches([batch]), wanted, first)
@@ -37,6 +41,18 @@ def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: i
         ) from None
 
 
+def names_of(schema: pa.Schema) -> list[str]:
+    """Return the columns of a table as `of_table` finds them, those within structs under dotted names."""
+    return _flat(schema.empty_table()).column_names
+
+
 def of_table(table: pa.Table, wanted: Mapping[str, str], first: int) -> Chunk:
     """Return a table's columns as a chunk whose first row has offset `first`."""
+    table = _flat(table)
     return Chunk({field: table.column(column) for field, column in wanted.items()}, range(first, first + table.num_rows))
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    for _ in range(DEPTH):
+        table = table.flatten()
+    return table

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from greyzone.collect.batches import BATCH_BYTES, Chunk, Reject, Source
-from greyzone.collect.jsonlines import flat, gather
+from greyzone.collect.jsonlines import Decoder, flat, gather
 from greyzone.collect.streams import BLOCK, LINE_LIMIT, TextFile
 from greyzone.errors import InputError
 
@@ -43,6 +43,7 @@ def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: i
             elif message.get("type", "message") != "message":
                 rejects.append(source.reject("service message", number, str(message.get("action", message.get("type")))))
             else:
+                rejects += cursor.decoder.tell(source, number)
                 rows.append(_row(message, chat))
                 offsets.append(number)
                 size += length
@@ -81,7 +82,7 @@ class _Cursor:
         self._file, self._path = file, path
         self._text, self._place, self._rest, self._passed = "", 0, b"", 0
         self._ended = False
-        self._decoder = json.JSONDecoder()
+        self.decoder = Decoder()
 
     def peek(self) -> str:
         """Return the next character that is not blank, "" at the end."""
@@ -104,8 +105,10 @@ class _Cursor:
         self.peek()
         wanted = 0
         while True:
+            # A try that fails, or that is cut short, may have met repeated keys.
+            self.decoder.repeated.clear()
             try:
-                value, end = self._decoder.raw_decode(self._text, self._place)
+                value, end = self.decoder.raw_decode(self._text, self._place)
             except (ValueError, RecursionError) as error:
                 # What is there may only be the beginning of the value; ask for twice as much each time.
                 have = len(self._text) - self._place
@@ -187,6 +190,7 @@ def _array(cursor: _Cursor, source: Source, rejects: list[Reject]) -> Iterator[t
     for number, _ in enumerate(cursor.items(), start=1):
         value, length = cursor.value()
         if isinstance(value, dict):
+            rejects += cursor.decoder.tell(source, number)
             yield number, flat(value), length
         else:
             rejects.append(source.reject("not a JSON object", number, str(value)[:200]))

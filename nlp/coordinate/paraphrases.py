@@ -17,8 +17,8 @@ the threshold. But the mean of a group loses what is particular to its wordings:
 r / sqrt((1 + (k - 1) r) / k) to their mean. So groups whose means are within the threshold unite, and a text that is alone joins the
 nearest mean within it.
 
-Beyond `greyzone.graph.EXACT_ROWS` texts all this is near-linear through inverted lists (`greyzone.graph.neighbour_graph`): of the texts
-that leaders among all pairs group, 98 % are found in 44,000 posts of members of Congress.
+Beyond `greyzone.cluster.graph.EXACT_ROWS` texts all this is near-linear through inverted lists (`neighbour_graph` of the same file):
+of the texts that leaders among all pairs group, 98 % are found in 44,000 posts of members of Congress.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
+from greyzone.cluster.graph import EXACT_ROWS, cosines, neighbour_graph
+from greyzone.cluster.lists import LIST_ROWS, Lists, Numbers, Shelf, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.coordinate.bicm import Doubles, Ints
 from greyzone.coordinate.wording import has_words
 from greyzone.doctrine import Doctrine
 from greyzone.errors import InputError
-from greyzone.graph import EXACT_ROWS, cosines, neighbour_graph
-from greyzone.lists import LIST_ROWS, Lists, Numbers, Shelf, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import distinct_rows, nearest, unit_rows
 from greyzone.records import Floats
@@ -92,7 +92,7 @@ def find_paraphrases(
     doctrine
         Section ``coordination``.
     device
-        As for `greyzone.graph.neighbour_graph`.
+        As for `greyzone.cluster.graph.neighbour_graph`.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from greyzone.hierarchy import base_similarity
+from greyzone.cluster.hierarchy import base_similarity
 from greyzone.lexical.channel import smallest
 from greyzone.neighbours import Doubles, Ints
 from greyzone.records import Floats

@@ -3,7 +3,7 @@
 Known rows are only put into their lists and their neighbours weighed; nothing of theirs is searched or linked again.
 
 1. A new row that nearly repeats a leader follows it; the others get leaders among themselves. Neighbours of a new leader are sought among
-   the lists of the known rows (`greyzone.lists`) and among the new ones; where it is nearer to a known leader than the last of that
+   the lists of the known rows (`greyzone.cluster.lists`) and among the new ones; where it is nearer to a known leader than the last of that
    one's neighbours, it takes that place.
 2. A new leader, or a known outlier beside one, joins the narrative that holds more than `SHARE` of the similarity mass of its
    neighbours, if its mean cosine with the members is at least what a full fit asks of the fringe. This is repeated while any join, so
@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from greyzone.graph import PROBES, cosines, neighbour_graph
-from greyzone.hierarchy import Neighbours
-from greyzone.levels import Rule, sums
-from greyzone.lists import Lists, Shelf, by_list, learn_lists, nearest_on_shelf, norms, whole_rows
+from greyzone.cluster.graph import PROBES, cosines, neighbour_graph
+from greyzone.cluster.hierarchy import Neighbours
+from greyzone.cluster.levels import Rule, sums
+from greyzone.cluster.lists import Lists, Shelf, by_list, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import Doubles, Ints, pair_similarities
 from greyzone.records import Floats

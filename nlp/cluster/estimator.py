@@ -1,24 +1,4 @@
-"""Documents' vectors to narratives: near-duplicates, neighbour graph, a hierarchy by average likeness, and where to cut it.
-
-1. Rows at cosine >= `duplicates` follow a leader (no chains). Copies make dense cores of their own that tear narratives apart.
-2. The `n_neighbors` nearest leaders of each leader: exact for few rows, through inverted lists for many (`greyzone.graph`).
-3. Average linkage on that graph (`greyzone.linkage`), down to a mean cosine of `FLOOR`. Density alone, which HDBSCAN goes by, splits a
-   story into its wordings and chains stories that share them; the mean cosine of all pairs does neither.
-4. hdbscan's condensed tree of these merges, sizes counting documents, and clusters by excess of mass or the leaves (`greyzone.hierarchy`).
-   A document at mean cosine s lies at 1 / (1 + s), so that mass is counted in likeness, not in the inverse of a distance, which would
-   give all weight to near-copies. A cluster must be closed, cohesive and contrasted; where it is not, its parts are asked. What joined
-   a cluster at less than the likeness that is asked of it on average is left out again.
-5. Stories are the closer groups within a narrative, from one likeness above the base on (`STORY` in `greyzone.levels`). Themes are chosen
-   as narratives are, by excess of mass and closure, but by what lies below the base, where texts share a subject and no more.
-   `hierarchy_` holds all three, each inside the next.
-6. An outlier joins the narrative that holds more than `attach` of the similarity mass of its neighbours, unless it lies farther from
-   the centroid than `STRETCH` times the radius that holds nine tenths of the members.
-
-With ``linkage="density"`` step 3 is HDBSCAN's: mutual reachability and its spanning tree (`greyzone.density`).
-
-Leaders stand in an order of their content, and products of many rows are exact (`greyzone.lists`): neither the order of the rows nor
-the number of threads leaves a trace. docs/method/narratives.md says what the settings were chosen on, docs/benchmarks.md what it costs.
-"""
+"""`NarrativeClusterer`, the scikit-learn estimator over the other files; the steps are at the head of `greyzone.cluster`."""
 
 from __future__ import annotations
 
@@ -35,11 +15,11 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from greyzone.cluster.graph import neighbour_graph
+from greyzone.cluster.hierarchy import Neighbours, base_similarity
+from greyzone.cluster.joining import Fitted, add_rows, among, take_in
+from greyzone.cluster.levels import Rule, centroids, cosine_with, find_levels
 from greyzone.errors import InputError
-from greyzone.graph import neighbour_graph
-from greyzone.hierarchy import Neighbours, base_similarity
-from greyzone.joining import Fitted, add_rows, among, take_in
-from greyzone.levels import Rule, centroids, cosine_with, find_levels
 from greyzone.neighbours import Ints, distinct_rows, unit_rows
 from greyzone.records import Floats
 
@@ -204,7 +184,7 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     def partial_fit(self, X: npt.ArrayLike, y: object = None, sample_weight: npt.ArrayLike | None = None) -> Self:  # noqa: ARG002, N803
         """Let the rows of `X` join those fitted so far: their attributes then stand after those of the earlier rows.
 
-        Rows join narratives or found new ones (`greyzone.joining`); narratives that are there neither merge nor split until the next
+        Rows join narratives or found new ones (`joining`); narratives that are there neither merge nor split until the next
         `fit`. The cost grows with `X`, but for a small part for each known row. Without an earlier fit this is `fit`. Parameters, return
         value and errors are those of `fit`.
         """

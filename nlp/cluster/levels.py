@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_array
 
-from greyzone.density import core_distances, spanning_tree
+from greyzone.cluster.density import core_distances, spanning_tree
+from greyzone.cluster.graph import nearest_rows
+from greyzone.cluster.hierarchy import Branches, Neighbours, Tree, cut
+from greyzone.cluster.linkage import LAYER, Merges, Places, average_linkage
 from greyzone.engine import on_threads
-from greyzone.graph import nearest_rows
-from greyzone.hierarchy import Branches, Neighbours, Tree, cut
-from greyzone.linkage import LAYER, Merges, Places, average_linkage
 from greyzone.neighbours import DECIMALS, Doubles, Ints, unit_rows
 from greyzone.records import Floats
 

@@ -1,7 +1,7 @@
 """Near-duplicates and the neighbour graph of distinct unit rows: exact for few, through inverted lists for many.
 
 Near-duplicates follow a leader within `duplicates` of them, and a leader follows nobody: no chains. Up to `EXACT_ROWS` rows all pairs
-are looked at. Beyond, rows are put into lists (`greyzone.lists`): leaders are sought within each list, where near copies nearly always
+are looked at. Beyond, rows are put into lists (`lists`): leaders are sought within each list, where near copies nearly always
 meet; where the neighbour graph then finds two leaders that are near-duplicates, one gives way to the other if all that follow it are
 near-duplicates of the other too. A text with very many copies fills lists of its own: lists are then learnt anew from the leaders alone.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from greyzone.cluster.lists import LIST_ROWS, Lists, Numbers, Shelf, by_list, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.engine import on_threads
-from greyzone.lists import LIST_ROWS, Lists, Numbers, Shelf, by_list, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
 from greyzone.neighbours import Doubles, Ints, leaders, nearest, pair_similarities
 from greyzone.records import Floats
