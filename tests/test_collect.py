@@ -186,6 +186,53 @@ def test_bad_json_lines_are_counted(tmp_path):
     assert all(len(row["detail"]) <= 200 for row in rejects)
 
 
+def test_a_key_that_stands_twice_is_told_wherever_it_stands(tmp_path, monkeypatch):
+    monkeypatch.setattr("greyzone.collect.telegram.BLOCK", 7)
+    twice = '{"text": "one", "id": 1, "text": "two", "user": {"id": 5, "id": 6, "id": 7}}'
+    once = '{"text": "three", "user": {"text": "no"}, "id": 2, "list": [{"id": 3}, {"id": 4}]}'
+    expected = ["two", "three"], ["7", None], [("key stands twice", 1, "repaired")], ["id, text"]
+    for name, content in (
+        ("a.jsonl", f'{twice}\n{once}\n[{{"a": 1, "a": 2}}]\n{{"a": 1, "a": 2, '),
+        ("array.json", f"[{twice}, {once}]"),
+        ("result.json", f'{{"messages": [{twice}, {once}]}}'),
+    ):
+        rows, rejects = collect(write(tmp_path, name, content.encode()))
+        told = [row for row in rejects if row["action"] == "repaired"]
+        accounts = [None, None] if name == "result.json" else [row["account"] for row in rows]
+        assert ([row["text"] for row in rows], reasons(told), [row["detail"] for row in told]) == (expected[0], *expected[2:]), name
+        assert accounts == ([None, None] if name == "result.json" else expected[1])
+
+
+def test_lists_and_objects_in_the_place_of_a_string_are_told(tmp_path):
+    rows = [
+        {"text": ["one", "two"], "title": [], "url": [None]},
+        {"text": ["three"], "title": [], "url": None},
+    ]
+    expected = ['["one", "two"]', '["three"]'], [None, None], [None, None]
+    told = [("list or object kept as JSON", offset, "repaired") for offset in (1, 2)]
+    for path in (write(tmp_path, "a.jsonl", jsonl_bytes(rows)), parquet_of(rows, tmp_path / "a.parquet")):
+        found, rejects = collect(path)
+        assert tuple([row[name] for row in found] for name in ("text", "title", "url")) == expected, path
+        assert reasons(rejects) == told
+        assert rejects[0]["detail"] == 'text: ["one", "two"]'
+    rows = [{"text": {"en": "one", "de": "eins"}, "a": 1}]
+    for path in (write(tmp_path, "b.jsonl", jsonl_bytes(rows)), parquet_of(rows, tmp_path / "b.parquet")):
+        with pytest.raises(InputError, match=r"no text column; its columns are text.en, text.de, a; name it with --map text=COLUMN"):
+            collect(path)
+        assert collect(path, mapping={"text": "text.de"})[0][0]["text"] == "eins"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_two_columns_of_one_name_are_refused(tmp_path, name):
+    if name == "a.csv":
+        path = write(tmp_path, name, b"text,note,note,text\na,b,c,d\n")
+    else:
+        path = tmp_path / name
+        pq.write_table(pa.table([["a"], ["b"], ["c"], ["d"]], names=["text", "note", "note", "text"]), path)
+    with pytest.raises(InputError, match="has two columns 'text'"):
+        collect(path)
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_too_long_a_line_is_one_reject(tmp_path, name):
     long = b"x" * (streams.LINE_LIMIT + 5000)
@@ -317,9 +364,13 @@ def test_nested_json_is_reached(tmp_path):
             "retweeted_status": {"id_str": "8", "user": {"screen_name": "bob"}},
         }
     ]
-    row = collect(write(tmp_path, "a.jsonl", jsonl_bytes(rows)))[0][0]
-    assert (row["account"], row["post_id"], row["hashtags"], row["urls"]) == ("1", "9", ["One"], ["https://a.org"])
-    assert (row["handle"], row["is_repost"], row["repost_of"]) == ("ann", True, "bob")
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "folder"))
+    lines, table = write(tmp_path, "a.jsonl", jsonl_bytes(rows)), parquet_of(rows, tmp_path / "a.parquet")
+    for path in (lines, table, tmp_path / "folder"):
+        [row], rejects = collect(path)
+        assert (row["account"], row["post_id"], row["hashtags"], row["urls"]) == ("1", "9", ["One"], ["https://a.org"]), path
+        assert (row["handle"], row["is_repost"], row["repost_of"], rejects) == ("ann", True, "bob", [])
 
 
 def test_references_of_twitter_v2_say_what_is_reposted_and_answered(tmp_path):
