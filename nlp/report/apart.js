@@ -211,7 +211,7 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
     if (book() && chosen.removed.size === 1) mark(head().without[[...chosen.removed][0]], "without the item, last day", "#9a4321", "diamond");
     // Dates before the first number are not dates of a low score.
     const known = state.curve.findIndex((point) => point[2] !== null), early = known > 0 ? { shapes: [{ type: "rect", xref: "x", yref: "paper", x0: state.curve[0][0], x1: state.curve[known][0], y0: 0, y1: 1, fillcolor: "#f1f2f4", line: { width: 0 }, layer: "below" }], annotations: [{ xref: "x", yref: "paper", x: state.curve[0][0], y: 0.96, xanchor: "left", showarrow: false, text: " insufficient evidence: no number", font: { color: "#5b6675" } }] } : { shapes: [], annotations: [] };
-    Plotly.react("impact-plot", traces, layout({ ...early, height: 340, yaxis: { range: [0, 100], title: { text: "score" }, gridcolor: "#eef1f4" }, xaxis: { gridcolor: "#eef1f4" }, legend: { orientation: "h", y: 1.14 }, margin: { l: 50, r: 20, t: 40, b: 40 } }), config);
+    Plotly.react("impact-plot", traces, layout({ ...early, height: 340, yaxis: { range: [0, 100], title: { text: "score" }, gridcolor: "#eef1f4" }, xaxis: { gridcolor: "#eef1f4" }, legend: byId("impact-plot").clientWidth < 700 ? { orientation: "h", y: -0.2, yanchor: "top" } : { orientation: "h", y: 1.14 }, margin: { l: 50, r: 20, t: 40, b: 40 } }), config);
   }
 
   function vector() {

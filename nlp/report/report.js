@@ -57,6 +57,7 @@
     return made;
   }
 
+  const plural = (number, thing) => number + " " + thing + (number === 1 ? "" : "s");
   const two = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
 
   // --- narratives ---
@@ -80,7 +81,6 @@
   function more(narrative) {
     const made = element("details"), list = element("dl");
     const period = (from, to) => (from === null ? "undated" : from === to ? from : from + " to " + to);
-    const plural = (number, thing) => number + " " + thing + (number === 1 ? "" : "s");
     function tell(name, lines) {
       if (!lines.length) return;
       const told = element("dd");
@@ -188,16 +188,18 @@
     });
     fill(byId("link-table"), shown, (link) => {
       const incident = incidents.get(link.incident) || {}, row = element("tr");
-      const first = element("td"), bars = element("td"), rivals = element("td");
+      const first = element("td"), bars = element("td"), rivals = element("details");
       first.append(element("b", cut(incident.name, 120)), element("small", (incident.onset || []).filter((day, index, days) => day && days.indexOf(day) === index).join(" to ") + " · " + (incident.state || "state unknown") + " · " + (incident.technique || "technique unknown")));
       first.title = incident.description || "";
       bars.append(evidenceBars(link), element("small", cut(link.entities.join(", "), 160)));
-      link.rivals.forEach((rival) => rivals.append(element("small", cut((incidents.get(rival[0]) || {}).name || rival[0], 60) + " " + two(rival[1]))));
+      rivals.append(element("summary", plural(link.rivals.length, "less likely incident")));
+      link.rivals.forEach((rival) => rivals.append(element("small", cut((incidents.get(rival[0]) || {}).name || rival[0], 60) + ", p " + two(rival[1]))));
+      if (link.rivals.length) first.append(rivals);
       const story = element("td", (narratives.get(link.narrative) || {}).label);
       story.dir = "auto";
       const kind = element("td", link.type);
       kind.title = data.types.map((name, index) => name + " " + two(link.types[index])).join(", ");
-      row.append(first, story, kind, element("td", two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")", "number"), element("td", two(link.placebo), "number"), element("td", link.lag === null ? "–" : link.lag.toFixed(1), "number"), bars, cites(link.evidence), rivals);
+      row.append(first, story, kind, element("td", two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")", "number"), element("td", two(link.placebo), "number"), element("td", link.lag === null ? "–" : link.lag.toFixed(1), "number"), bars, cites(link.evidence));
       return row;
     }, byId("link-count"), shown.length + " of " + data.links.length + " links listed");
   }
@@ -244,16 +246,17 @@
     shown.forEach((i) => { spans.x.push(i.onset[0], i.onset[1] || i.onset[0], null); spans.y.push(lane.get(i.id), lane.get(i.id), null); });
     traces.push({ type: "scatter", mode: "lines", x: spans.x, y: spans.y, line: { color: "#1b2430", width: 2.5 }, opacity: 0.5, hoverinfo: "skip", showlegend: false });
     traces.push({ type: "scatter", mode: "markers", x: shown.map((i) => new Date(centre(i))), y: shown.map((i) => lane.get(i.id)), marker: { color: "#1b2430", size: 8, symbol: "diamond" }, text: shown.map((i) => plain(cut(i.name, 90)) + "<br>" + i.onset[0] + (i.precision === "day" || i.precision === "second" ? "" : " (precision: " + i.precision + ")") + " · " + plain(i.state || "")), hovertemplate: "%{text}<extra></extra>", showlegend: false });
-    const labels = data.timeline.narratives.map((id) => plain(cut(narratives.get(id).label, 34)));
+    const narrow = byId("timeline-plot").clientWidth < 700;
+    const labels = data.timeline.narratives.map((id) => plain(cut(narratives.get(id).label, narrow ? 14 : 34)));
     // Where a window is resized, Plotly takes the height of the box.
     const height = 300 + 30 * data.timeline.narratives.length;
     byId("timeline-plot").style.height = height + "px";
     Plotly.react("timeline-plot", traces, layout({
-      height, margin: { l: 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
+      height, margin: { l: narrow ? 105 : 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
       xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: "#eef1f4" },
-      yaxis: { automargin: true, range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
+      yaxis: { automargin: !narrow, range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
     }), config);
-    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " + meant.length : drawn.length) + " links and " + shown.length + " dated incidents at this setting. Dotted links are not on the list.";
+    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " : "") + plural(meant.length, "link") + " and " + plural(shown.length, "dated incident") + " at this setting. Dotted links are not among the strong ones.";
   }
   ["timeline-state", "timeline-p"].forEach((id) => byId(id).addEventListener("input", timeline));
 
