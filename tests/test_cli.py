@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from greyzone.case import Case
 from greyzone.cli import app, main
 from greyzone.cli.evaluate import MEASURES
 from greyzone.cli.train import TRAININGS
@@ -54,7 +56,14 @@ def case(scenario, scenario_case, tmp_path_factory):
     done = in_a_shell("run", scenario.documents, "--incidents", scenario.incidents, "--incident-mapping", scenario.mapping, "--out", folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(folder / "report.html")
-    assert "report: done" in done.stderr
+    assert "report: kept" in done.stderr
+    told = done.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"\d+ documents, \d+ narratives, \d+ groups? of accounts \(\d+ that no tested alternative explains\), "
+        r"\d+ candidate links \(\d+ strong, at q <= 0\.1\), \d+ campaigns?",
+        told,
+    ), told
+    assert told.startswith(f"{Case(folder).table('documents').num_rows} documents, ")
     return folder
 
 
@@ -68,14 +77,30 @@ def test_progress_goes_to_stderr(scenario, tmp_path):
 def test_show_lists_tables_and_counts_what_is_not_shown(case):
     listed = [json.loads(line) for line in greyzone("show", case, "--json").stdout.splitlines()]
     assert {row["table"] for row in listed} >= {"documents", "narratives", "links", "impact"}
+    assert all(row["holds"][:1].isupper() for row in listed)
     shown = greyzone("show", case, "narratives", "--limit", 2, "--json")
     assert len(shown.stdout.splitlines()) == 2
     total = next(row["rows"] for row in listed if row["table"] == "narratives")
     assert f"2 of {total} rows" in shown.stderr
-    assert "label" in greyzone("show", case, "narratives").stdout
+    told = greyzone("show", case, "narratives").stdout
+    assert "label" in told
+    assert "datetime" not in told
+    assert re.search(r'^bursts +\[\{"first": "\d{4}-\d\d-\d\d", ', told, re.MULTILINE)
     tests = [json.loads(line) for line in greyzone("show", case, "tests", "--limit", 0, "--json").stdout.splitlines()]
     assert {row["test"] for row in tests} == {"event study", "bursts", "Hawkes process", "changepoints"}
     assert all((row["refused"] is None) == (row["found"] is not None) for row in tests)
+
+
+def test_a_stage_that_is_kept_says_so(case):
+    done = greyzone("campaigns", case)
+    assert "link: kept" in done.stderr
+    assert "done in" not in done.stderr
+
+
+def test_no_line_of_the_list_of_commands_is_cut(monkeypatch):
+    for group in ("", "export", "doctrine", "eval", "train"):
+        told = CliRunner().invoke(app, [*group.split(), "--help"]).stdout
+        assert not [line for line in told.split("Commands:")[1].splitlines() if line.endswith("...")], group
 
 
 def test_sql(case):

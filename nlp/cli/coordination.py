@@ -35,7 +35,9 @@ def coordinate(
     compare: Annotated[bool, typer.Option("--compare", help="Let the rules of the literature judge the same shares.")] = False,
     seed: SeedOption = None,
 ) -> None:
-    """Find groups of accounts whose shared behaviour chance does not explain, in a case or in any table of shares.
+    """Find groups of accounts that share more than chance explains.
+
+    In a case, or in any table of shares.
 
     Example: greyzone coordinate CASE --compare
 
@@ -172,7 +174,9 @@ def export_graphml(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File; CASE/export/network.graphml if not given, '-' for stdout.")] = None,
     handles: HandlesOption = False,
 ) -> None:
-    """Write the coordination network as GraphML: accounts with their groups, pairs with every number.
+    """Write the coordination network as GraphML.
+
+    Accounts with their groups, pairs with every number.
 
     Example: greyzone export graphml CASE
     """
@@ -190,7 +194,9 @@ def export_edges(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File; CASE/export/edges.parquet if not given.")] = None,
     handles: HandlesOption = False,
 ) -> None:
-    """Write the pairs of the coordination network as Parquet, one row a pair and trace, with every number.
+    """Write the pairs of the coordination network as Parquet.
+
+    One row a pair and trace, with every number.
 
     Example: greyzone export edges CASE
     """

@@ -51,7 +51,9 @@ def show(
 
 @doctrine_app.command("diff")
 def diff(one: NameArgument, other: NameArgument, as_json: JsonOption = False) -> None:
-    """Show the numbers and words in which two doctrines differ; exit code 0 whether they do or not.
+    """Show the numbers and words in which two doctrines differ.
+
+    The exit code is 0 whether they do or not.
 
     Example: greyzone doctrine diff default own.yaml
     """
@@ -72,7 +74,9 @@ def diff(one: NameArgument, other: NameArgument, as_json: JsonOption = False) ->
 
 @doctrine_app.command("check")
 def check(file: Annotated[str, typer.Argument(help="A YAML file of one's own, or a bundled name.")]) -> None:
-    """Check a doctrine: names, ranges, sources, completeness; the first fault is one line, exit code 2.
+    """Check the names, ranges, sources and completeness of a doctrine.
+
+    The first fault is one line, with exit code 2.
 
     Example: greyzone doctrine check own.yaml
     """
@@ -90,7 +94,9 @@ def elicit(
     out: Annotated[Path, typer.Option("--out", "-o", help="Doctrine file to write.")] = Path("elicited.yaml"),
     extends: Annotated[str, typer.Option("--extends", help="Doctrine that the file extends.")] = "default",
 ) -> None:
-    """Fit the weights of the levels and the base b to judgements of a panel, with agreement; write a doctrine that extends another.
+    """Fit the base of the severity levels to judgements of a panel.
+
+    Writes a doctrine that extends another, with weights and agreement.
 
     Example: greyzone doctrine elicit panel.csv --out panel.yaml
     """

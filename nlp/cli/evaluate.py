@@ -16,79 +16,79 @@ MEASURES = (
     Forwarded(
         "encoders",
         "greyzone.eval.encoders",
-        "Measure encoders: similarity, clustering, retrieval within and across languages, speed and memory.",
+        "Measure encoders. Similarity, clustering, retrieval within and across languages, speed and memory.",
         "greyzone eval encoders --data ../shared/data -e default -e ./my-model",
     ),
     Forwarded(
         "gate",
         "greyzone.eval.gate",
-        "Fail if a measured figure is below its floor (eval/floors.json), on the data sets that are there.",
+        "Fail if a measured figure is below its floor. Floors are in eval/floors.json; only data sets that are there are measured.",
         "greyzone eval gate --data ../shared/data",
     ),
     Forwarded(
         "narratives",
         "greyzone.eval.narratives",
-        "Measure the clusterer and its rivals: B-cubed, ARI, AMI, noise, stability, time and memory.",
+        "Measure the clusterer and its rivals. B-cubed, ARI, AMI, noise, stability, time and memory.",
         "greyzone eval narratives --data ../shared/data --set googlenews --rival hdbscan",
     ),
     Forwarded(
         "crosslingual",
         "greyzone.eval.crosslingual",
-        "Measure whether one story told in six languages is one narrative, with and without the language taken off.",
+        "Measure whether a story in six languages is one narrative. With and without the language taken off.",
         "greyzone eval crosslingual --data ../shared/data -e default",
     ),
     Forwarded(
         "update",
         "greyzone.eval.growth",
-        "Measure a case that grows day by day against all documents in one go: agreement, time, ids that last.",
+        "Measure a case that grows by days against one go. Agreement, time, ids that last.",
         "greyzone eval update --documents 20000 --days 5",
     ),
     Forwarded(
         "coordination",
         "greyzone.eval.coordination.command",
-        "Measure groups of accounts: false ones on organic corpora, planted ones, a known operation against Congress, scale, odd input.",
+        "Measure groups of accounts. False ones on organic corpora, planted ones, a known operation against Congress, scale, odd input.",
         "greyzone eval coordination --part null --part planted",
     ),
     Forwarded(
         "campaigns",
         "greyzone.eval.campaigns",
-        "Measure how well campaigns are told apart, on invented graphs or on a case of a scenario.",
+        "Measure how well campaigns are told apart. On invented graphs or on a case of a scenario.",
         "greyzone eval campaigns",
     ),
     Forwarded(
         "exports",
         "greyzone.eval.exports",
-        "Measure the STIX export: time and memory of a bundle of many objects, validity, and whether it comes back equal.",
+        "Measure the STIX export. Time and memory of a bundle of many objects, validity, and whether it comes back equal.",
         "greyzone eval exports --objects 50000",
     ),
     Forwarded(
         "links",
         "greyzone.eval.links.command",
-        "Measure links: tests of time on bursty nulls, invented worlds with a known truth, known operations and hoaxes, scale.",
+        "Measure links. Tests of time on bursty nulls, invented worlds with a known truth, known operations and hoaxes, scale.",
         "greyzone eval links --part type1 --part synthetic",
     ),
     Forwarded(
         "impact",
         "greyzone.eval.impact.command",
-        "Measure the impact score: axioms, known cases, gradings, doctrines, interval coverage, speed, adversaries and bad input.",
+        "Measure the impact score. Axioms, known cases, gradings, doctrines, interval coverage, speed, adversaries and bad input.",
         "greyzone eval impact --part face --part dcid --data ../shared/data",
     ),
     Forwarded(
         "incidents",
         "greyzone.eval.incidents.command",
-        "Measure how reports of one event become one incident, on a sample judged by hand and at scale, and bad input.",
+        "Measure how reports of one event become one incident. On a sample judged by hand and at scale, and bad input.",
         "greyzone eval incidents --data ../shared/data",
     ),
     Forwarded(
         "throughput",
         "greyzone.eval.throughput",
-        "Measure documents a second of transformer models on this machine's processors or GPU.",
+        "Measure documents a second of transformer models. On this machine's processors or GPU.",
         "greyzone eval throughput --quick",
     ),
     Forwarded(
         "lexical",
         "greyzone.eval.lexical",
-        "Measure what the words of a corpus add to an encoder, and the rule that weighs them.",
+        "Measure what the words of a corpus add to an encoder. And the rule that weighs them.",
         "greyzone eval lexical --data ../shared/data -e default",
     ),
 )
@@ -108,7 +108,9 @@ def eval_demo(
     seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Seed of the scenario; several may be given (0 if not).")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the demo scenario and measure narratives, groups and links against its truth tables.
+    """Run the demo scenario and measure it against its truth.
+
+    Narratives, groups and links.
 
     Example: greyzone eval demo --seed 0 --seed 1
     """

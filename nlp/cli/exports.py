@@ -63,7 +63,9 @@ def export_navigator(
     ] = None,
     handles: HandlesOption = False,
 ) -> None:
-    """Write the techniques of a case, or of one campaign, as a layer for the ATT&CK Navigator or the DISARM Navigator.
+    """Write techniques as a layer for the ATT&CK or DISARM Navigator.
+
+    Those of the whole case, or of one campaign.
 
     Example: greyzone export navigator CASE --framework attack
     """
@@ -91,7 +93,9 @@ def export_profile(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; CASE/export/profiles if not given.")] = None,
     handles: HandlesOption = False,
 ) -> None:
-    """Write the profile of every campaign, or of those named, as Markdown or JSON.
+    """Write profiles of campaigns as Markdown or JSON.
+
+    Of every campaign, or of those named.
 
     Example: greyzone export profile CASE --format md --out FOLDER
     """
@@ -119,7 +123,7 @@ def export_tables(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the Parquet files and README.md.")],
     handles: HandlesOption = False,
 ) -> None:
-    """Write every table of the case as Parquet, with a page on its columns.
+    """Write every table as Parquet, with a page on its columns.
 
     Example: greyzone export tables CASE --out FOLDER
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +35,7 @@ from greyzone.cli.options import (
 )
 from greyzone.cli.printing import note, print_notes, progress_shown, say
 from greyzone.errors import InputError
+from greyzone.words import counted
 
 
 def run(
@@ -56,7 +57,7 @@ def run(
     seed: SeedOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Take the whole journey: documents and incidents in, a case with a report out.
+    """Take the whole journey, from documents to the report.
 
     Example: greyzone run posts.csv.gz --incidents eurepoc.csv --out CASE
     """
@@ -85,7 +86,9 @@ def update(
     today: Annotated[str | None, typer.Option("--today", help="Day after which a date is in the future; this day if not given.")] = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Add documents to a case: narratives that live on keep their ids, the table lineage tells what became of the others.
+    """Add documents to a case; its narratives keep their ids.
+
+    The table `lineage` tells what became of the others.
 
     Example: greyzone update CASE posts_of_today.csv
     """
@@ -105,7 +108,9 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the scenario.")] = 0,
     workers: WorkersOption = None,
 ) -> None:
-    """Run the bundled invented scenario, without any network, and print the path of its report.
+    """Run the bundled invented scenario, without any network.
+
+    Prints the path of its report.
 
     Example: greyzone demo --out demo-case
     """
@@ -115,7 +120,9 @@ def demo(
 
 
 def collect(documents: DocumentsArgument, out: OutOption, mapping: MapOption = None, workers: WorkersOption = None) -> None:
-    """Read, clean and store documents; every row is a document, a repeat or a counted reject.
+    """Read, clean and store documents.
+
+    Every row is a document, a repeat or a counted reject.
 
     Example: greyzone collect posts.jsonl --out CASE --map text=body
     """
@@ -126,7 +133,7 @@ def collect(documents: DocumentsArgument, out: OutOption, mapping: MapOption = N
 def narratives(
     case: CaseArgument, min_cluster_size: SizeOption = None, lexical: LexicalOption = None, labeller: LabellerOption = None
 ) -> None:
-    """Cluster the documents of a case into narratives, with labels and exemplars.
+    """Cluster the documents of a case into narratives.
 
     Example: greyzone narratives CASE --min-cluster-size 8
     """
@@ -149,7 +156,9 @@ def embed(
     dimensions: DimensionsOption = None,
     long_texts: LongTextsOption = None,
 ) -> None:
-    """Collapse the copies of a case and embed what is left; vectors are cached by content.
+    """Collapse the copies of a case and embed what is left.
+
+    Vectors are cached by content.
 
     Example: greyzone embed CASE --encoder ./my-model --device cuda
     """
@@ -163,7 +172,7 @@ def read_incidents(
     files: Annotated[list[Path] | None, typer.Argument(help="Incident files; those of the case if not given.")] = None,
     incident_mapping: IncidentMappingOption = None,
 ) -> None:
-    """Read incidents into a case and make them canonical: one event against one state, one row.
+    """Read incidents into a case, one row an event and target state.
 
     Example: greyzone incidents CASE eurepoc.csv dcid.csv
     """
@@ -175,7 +184,9 @@ def read_incidents(
 
 
 def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOption = None, names: NamesOption = None) -> None:
-    """Link narratives to incidents, with the evidence and the odds; says how many to display, and what chance alone would give.
+    """Link narratives to incidents, with the evidence and the odds.
+
+    Says how many are worth showing, and what chance alone would give.
 
     Example: greyzone link CASE
 
@@ -213,7 +224,9 @@ def campaigns(
     basis: Annotated[str | None, typer.Option("--basis", help="ATTRIBUTE: on what basis.")] = None,
     day: Annotated[str | None, typer.Option("--day", help="ATTRIBUTE: day (ISO); this day if not given.")] = None,
 ) -> None:
-    """Join incidents, narratives and groups into hybrid-campaign profiles; with --attribute, note who a person says is behind one.
+    """Join incidents, narratives and groups into campaign profiles.
+
+    With --attribute, note who a person says is behind one.
 
     Example: greyzone campaigns CASE
 
@@ -265,7 +278,23 @@ def run_case(documents: Sequence[Path], incidents: Sequence[Path], out: Path, gi
     from greyzone.pipeline import Settings, run
 
     with progress_shown() as progress:
-        run(documents, incidents=incidents, out=out, settings=Settings(**given), workers=workers, progress=progress)
+        done = run(documents, incidents=incidents, out=out, settings=Settings(**given), workers=workers, progress=progress)
+    note(summary(done.notes()))
+
+
+def summary(notes: Mapping[str, Any]) -> str:
+    """Say in one line what a finished case holds."""
+    strong = notes["link"]["context"]["displayed"]
+    flagged = notes["coordinate"]["flagged"]
+    return ", ".join(
+        [
+            counted(notes["collect"]["documents"], "document"),
+            counted(notes["narratives"]["narratives"], "narrative"),
+            f"{counted(notes['coordinate']['groups'], 'group')} of accounts ({flagged} that no tested alternative explains)",
+            f"{counted(notes['link']['links'], 'candidate link')} ({strong['links']} strong, at q <= {strong['q']:g})",
+            counted(notes["campaigns"]["campaigns"], "campaign"),
+        ]
+    )
 
 
 def advance_case(out: Path, given: dict[str, object], *, until: str | None = None, workers: int | None = None) -> None:

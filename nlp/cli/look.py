@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,11 +31,13 @@ def show(
     from greyzone.case import Case
     from greyzone.link.population import state_tests
     from greyzone.records import TABLES
+    from greyzone.tabular import meanings
 
     opened = Case(case)
     if table is None:
+        said = meanings()
         rows = [
-            {"table": name, "rows": opened.table(name).num_rows, "columns": len(schema)}
+            {"table": name, "rows": opened.table(name).num_rows, "columns": len(schema), "holds": re.split(r"[.:;](?:\s|$)", said[name])[0]}
             for name, schema in TABLES.items()
             if opened.has(name)
         ]

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -74,9 +75,20 @@ def _print_rows(rows: pa.Table) -> None:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = json.dumps(_short(value), ensure_ascii=False) if isinstance(value, (list, dict)) else str(_short("" if value is None else value))
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable if len(printable) <= 160 else printable[:159] + "…"
+
+
+def _short(value: object) -> object:
+    """Return a value as it is shown: floats with four digits, times in one form, also within lists and objects."""
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _short(item) for name, item in value.items()}
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return str(value) if isinstance(value, date) else value
 
 
 @contextmanager
@@ -90,9 +102,10 @@ def progress_shown() -> Iterator[Callable[[str, int, int | None], None]]:
         started: dict[str, float] = {}
 
         def plain(stage: str, done: int, total: int | None) -> None:
-            started.setdefault(stage, time.monotonic())
             if done == total == 1:
-                note(f"{stage}: done in {time.monotonic() - started[stage]:.1f} s")
+                # A stage that is over at once was not begun: nothing that it depends on has changed.
+                note(f"{stage}: done in {time.monotonic() - started[stage]:.1f} s" if stage in started else f"{stage}: kept")
+            started.setdefault(stage, time.monotonic())
 
         yield plain
         return

@@ -32,7 +32,9 @@ def review(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Rows to write, those most worth a look; 0 writes all.")] = 0,
 ) -> None:
-    """Write a table of links to decide on (yes, no, unsure), the most worth a look first; with --read, take the decisions into the case.
+    """Write a table of links to decide on, or read it back.
+
+    A decision is yes, no or unsure; the links most worth a look come first. --read takes the decisions into the case.
 
     Example: greyzone review CASE --limit 100
 

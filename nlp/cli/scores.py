@@ -24,7 +24,9 @@ def impact(
     history: Annotated[bool, typer.Option("--history", help="Add z against each state's own three years, with its warning.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Score the cumulative impact on each target state: score with interval and doctrine, peak, tempo, breadth, hybridity, coverage.
+    """Score the cumulative impact on each target state.
+
+    A line has the score with its interval and doctrine, peak, tempo, breadth, hybridity and coverage.
 
     States come in the order of their codes: no ranking is meant. `greyzone show CASE` has shares, views and sensitivity.
 

@@ -16,7 +16,7 @@ TRAININGS = (
     Forwarded(
         "finetune",
         "greyzone.training.finetune",
-        "Fine-tune an encoder on pairs, triplets or narrative labels, with mined hard negatives.",
+        "Fine-tune an encoder on pairs, triplets or labels. Hard negatives are mined.",
         "greyzone train finetune --data pairs.tsv --out my-model",
     ),
     Forwarded(
@@ -28,13 +28,13 @@ TRAININGS = (
     Forwarded(
         "techniques",
         "greyzone.training.techniques",
-        "Train a classifier of persuasion techniques or narrative labels, with calibrated thresholds.",
+        "Train a classifier of persuasion techniques or narratives. Its thresholds are calibrated.",
         "greyzone train techniques --data paragraphs.jsonl --out my-head",
     ),
     Forwarded(
         "links",
         "greyzone.training.links",
-        "Train a monotone, calibrated model of links from the decisions in cases.",
+        "Train a calibrated model of links from decisions in cases.",
         "greyzone train links CASE OTHER_CASE --out link-model",
     ),
 )

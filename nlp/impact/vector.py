@@ -43,6 +43,7 @@ from greyzone.impact.draws import (
 from greyzone.impact.exposure import Exposure, StateExposure, read_exposure, seconds
 from greyzone.impact.tensors import dose_curve_on
 from greyzone.records import IMPACT, SHARES, ImpactResult, table
+from greyzone.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -342,7 +343,8 @@ def _coverage(state: StateExposure, incidents: npt.NDArray[np.bool_], narratives
     told = int(incidents.sum())
     coarse = 100 * float(state.coarse[incidents].mean()) if told else 0.0
     text = (
-        f"{told} incidents and {int(narratives.sum())} narratives begun, {len(state.sources)} incident sources; "
+        f"{counted(told, 'incident')} and {counted(int(narratives.sum()), 'narrative')} begun, "
+        f"{counted(len(state.sources), 'source')} of incidents; "
         f"{coarse:.0f} % of incident dates are known to the month or worse; {BIAS_NOTE}"
     )
     left_out = [

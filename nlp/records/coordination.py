@@ -37,8 +37,8 @@ GROUP_MEMBERS = schema_of(
     first=TIME,
     last=TIME,
 )
-"""`strength` is the share of the other members that the account has a kept tie with, `probability` that it belongs to the group; it acted
-for the group from `first` to `last` (null without times) in `documents` documents."""
+"""One row an account of a group. `strength` is the share of the other members that the account has a kept tie with, `probability` that
+it belongs to the group; it acted for the group from `first` to `last` (null without times) in `documents` documents."""
 
 ACCOUNTS = schema_of(account=pa.string(), partners=pa.int64(), traces=STRINGS, p=pa.float64())
 """How far an account is from chance by the pairs that it is in, within groups or not: `partners` is the number of accounts that it has a

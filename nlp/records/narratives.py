@@ -50,8 +50,8 @@ NARRATIVES = schema_of(
     theme_id=pa.string(),
     stories=pa.int64(),
 )
-"""`exemplars` are doc_ids, the most central first; `headline` is a sentence of that one, `generated_label` what a language model wrote
-(null unless one was asked for), `terms` are the keywords of each language.
+"""One row a narrative. `exemplars` are doc_ids, the most central first; `headline` is a sentence of that one, `generated_label` what a
+language model wrote (null unless one was asked for), `terms` are the keywords of each language.
 `bursts` (null without dates) run from `first` to `last` day, `half_life` counts days from the peak, `first_movers` are the accounts or
 outlets that came first, `spread` tells when each language, outlet and platform carried it. `targets` are ISO 3166 states named in the
 documents (most named first), `breakout` is P(category 1..6), `parents` ids of the narratives it came from in an earlier run of the
