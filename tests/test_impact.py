@@ -337,7 +337,7 @@ def test_rows_without_state_or_date_are_counted_in_the_coverage_note():
 def test_narratives_count_for_their_first_state_and_others_with_incidents():
     result = run([incident("inc-1")], [narrative(f"nar-{k}", targets=["LV", "EE", "LT"]) for k in range(3)])
     assert sorted(set(result.impact["target_state"].to_pylist())) == ["EE", "LV"]
-    assert last(result)["coverage"].startswith("1 incidents and 3 narratives")
+    assert last(result)["coverage"].startswith("1 incident and 3 narratives")
 
 
 def test_more_draws_are_the_same_draws_and_seeds_differ():
