@@ -137,6 +137,13 @@ def test_stage_commands_go_on_from_the_case(case):
     assert all("90 % interval" in line or "insufficient evidence" in line for line in lines)
 
 
+def test_an_encoder_that_is_not_there_is_told_before_the_case_remembers_it(case):
+    done = greyzone("embed", case, "--encoder", "./no-such-model")
+    assert done.returncode == 2
+    assert done.stderr == "error: no folder ./no-such-model; expected a folder with a sentence-transformers model\n"
+    assert Case(case).settings["encoder"] == "default"
+
+
 def test_doctor():
     rows = [json.loads(line) for line in greyzone("doctor", "--json").stdout.splitlines()]
     states = {row["check"]: row["state"] for row in rows}

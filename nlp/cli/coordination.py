@@ -14,6 +14,7 @@ from greyzone.cli.journey import advance_case
 from greyzone.cli.options import CaseArgument, DoctrineOption, SeedOption, changes
 from greyzone.cli.printing import export_text, note, print_notes, print_table, say
 from greyzone.errors import InputError
+from greyzone.words import counted
 
 if TYPE_CHECKING:
     from greyzone.records import Coordination
@@ -134,6 +135,10 @@ def _coordinate_table(
     write_bytes(out / "summary.json", (json.dumps(summary, ensure_ascii=False, indent=1, default=str) + "\n").encode())
     if comparison:
         print_table(pa.Table.from_pylist(comparison.rows()), as_json=True)
+    note(
+        f"{counted(found.groups.num_rows, 'group')} of accounts ({summary['flagged']} that no tested alternative explains), "
+        f"{counted(found.edges.num_rows, 'pair')} of accounts kept; what each trace had to work with: {out / 'summary.json'}"
+    )
     say(str(out))
 
 

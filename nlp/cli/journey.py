@@ -162,6 +162,12 @@ def embed(
 
     Example: greyzone embed CASE --encoder ./my-model --device cuda
     """
+    from greyzone.models import EMBEDDED
+    from greyzone.models.hub import find_model
+
+    if encoder is not None and encoder not in EMBEDDED:
+        # Said before the case remembers it.
+        find_model(encoder)
     given = changes(encoder=encoder, device=device, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts)
     advance_case(case, given, until="embed")
     print_notes(case, "embed")
