@@ -183,6 +183,23 @@ def test_attaching_by_hand():
     assert levels._attach(rows, label, strength, seen, 0.7)[0].tolist() == label.tolist()
 
 
+def test_letting_go_by_hand():
+    # Row 3 has one of four neighbours, all as near, in its narrative: a share of 1/4. Row 4 has a copy beside the same, which counts as a
+    # neighbour at cosine 1: (1 + m) / (1 + 4 m) with m = exp(-1), .55. Row 5 has two of six, four of them outside the graph: 1/3.
+    seen = Neighbours(np.array([[1, 2, 3, 4]] * 3 + [[0, 5, 6, 7]] * 2 + [[0, 1, -1, -1]] + [[3, 4, 5, -1]] * 2), np.full((8, 4), 0.9))
+    label, size = np.array([0, 0, 0, 0, 0, 0, -1, -1]), np.array([1, 1, 1, 1, 2, 1, 1, 1])
+    copies, total = levels._near_masses(size, seen, np.array([0.0, 0, 0, 0, 0, 4 * np.exp(-1), 0, 0]))
+    assert copies.tolist() == [0, 0, 0, 0, 1, 0, 0, 0]
+    assert total[[3, 4, 5]].tolist() == pytest.approx([4 * np.exp(-1), 1 + 4 * np.exp(-1), 6 * np.exp(-1)])
+    label[5] = -1
+    assert levels._let_go(label, seen, copies, total, 0.7).tolist() == [0, 0, 0, -1, 0, -1, -1, -1]
+    assert levels._let_go(label, seen, copies, total, 0.8).tolist() == label.tolist()
+    label[5] = 0
+    assert levels._let_go(label, seen, copies, total, 0.6).tolist() == [0, 0, 0, 0, 0, -1, -1, -1]
+    for attach in (0.1, 1.0):
+        assert levels._let_go(label, seen, copies, total, attach).tolist() == label.tolist()
+
+
 def test_attaching_only_adds():
     rows, _ = blobs(4, spread=0.15)
     strict, wide = NarrativeClusterer(attach=1.0).fit(rows), NarrativeClusterer(attach=0.2).fit(rows)

@@ -7,7 +7,8 @@
 4. hdbscan's condensed tree of these merges, sizes counting documents, and clusters by excess of mass or the leaves (`hierarchy`).
    A document at mean cosine s lies at 1 / (1 + s), so that mass is counted in likeness, not in the inverse of a distance, which would
    give all weight to near-copies. A cluster must be closed, cohesive and contrasted; where it is not, its parts are asked. What joined
-   a cluster at less than the likeness that is asked of it on average is left out again.
+   a cluster at less than the likeness that is asked of it on average is left out again, and so is a member of whose neighbours'
+   similarity mass it holds less than 1 - `attach`.
 5. Stories are the closer groups within a narrative, from one likeness above the base on (`STORY` in `levels`). Themes are chosen
    as narratives are, by excess of mass and closure, but by what lies below the base, where texts share a subject and no more.
    `hierarchy_` holds all three, each inside the next.

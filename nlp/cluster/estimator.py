@@ -55,7 +55,8 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     contrast
         How far they are more alike than with the next narrative, 0 not at all, 1 entirely; -1 asks for none.
     attach
-        Share of an outlier's similarity mass that a narrative must hold to take it in; 1 attaches none.
+        Share of an outlier's similarity mass that a narrative must hold to take it in; a member of which it holds less than the rest
+        (or than `attach`, if that is less) is let go. 1 attaches none and lets none go.
     level
         "story", "narrative" or "theme": the level of `labels_`.
     allow_single_cluster

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import coo_array
 
 from greyzone.cluster.density import core_distances, spanning_tree
@@ -123,22 +124,38 @@ def find_levels(rows: Floats, size: Ints, neighbours: Neighbours, rule: Rule, *,
         tree = whole.down_to(1.0 + max(rule.base, 0.0))
         label, strength = _select(tree, closed, tree.cohesions(rows), np.maximum(tree.birth - 1.0, 0.0), rule)
     if rule.linkage == "average" and not rule.allow_single_cluster:
-        label = np.where(tree.left_at - 1.0 < rule.fringe, -1, label)
+        copies, total = _near_masses(size, neighbours, outside)
+        label = _let_go(np.where(tree.left_at - 1.0 < rule.fringe, -1, label), neighbours, copies, total, rule.attach)
         held = np.bincount(label[label >= 0], weights=size[label >= 0], minlength=1)
         label = _compact(np.where(held[label] >= rule.min_cluster_size, label, -1))
-        label, strength = _repeated(label, strength, size, neighbours, outside, rule, real)
+        repeated = (size >= rule.min_cluster_size) & (copies >= rule.closure * total) & (np.arange(len(label)) < real)
+        label, strength = _repeated(label, strength, repeated)
     label, strength = _attach(rows, label, strength, neighbours, rule.attach)
     theme = _themes(whole.select_between(closed < rule.closure, 1.0 + FLOOR, 1.0 + rule.subject), label, size, rule)
     return np.column_stack([_stories(merges, label, size, rule), label, theme])[:real], strength[:real]
 
 
-def _repeated(
-    label: Ints, strength: Doubles, size: Ints, neighbours: Neighbours, outside: Doubles | None, rule: Rule, real: int
-) -> tuple[Ints, Doubles]:
+def _near_masses(size: Ints, neighbours: Neighbours, outside: Doubles | None) -> tuple[Doubles, Doubles]:
+    """Return the similarity mass of the copies of each leader, and of all that is near it, copies included."""
+    copies = np.minimum(size - 1, neighbours.indices.shape[1]).astype(np.float64)
+    return copies, neighbours.masses().sum(axis=1) + copies + (0.0 if outside is None else outside)
+
+
+def _let_go(label: Ints, neighbours: Neighbours, copies: Doubles, total: Doubles, attach: float) -> Ints:
+    """Take out each leader whose narrative holds less of the `total` mass near it than what a narrative that attaches it may leave."""
+    inside = np.flatnonzero(label >= 0)
+    near = neighbours.of(inside)
+    own = (near.indices >= 0) & (label[near.indices] == label[inside, None])
+    held = np.where(own, near.masses(), 0.0).sum(axis=1) + copies[inside]
+    found = label.copy()
+    # Who attaches on less than half lets nobody go whom it would attach.
+    found[inside[held < min(attach, 1.0 - attach) * total[inside]]] = -1
+    return found
+
+
+def _repeated(label: Ints, strength: Doubles, repeated: npt.NDArray[np.bool_]) -> tuple[Ints, Doubles]:
     """Let each leader in no narrative be one by itself that enough documents repeat, if its copies are most of what is near it."""
-    own = np.minimum(size - 1, neighbours.indices.shape[1]).astype(np.float64)
-    total = neighbours.masses().sum(axis=1) + own + (0.0 if outside is None else outside)
-    alone = (label < 0) & (size >= rule.min_cluster_size) & (own >= rule.closure * total) & (np.arange(len(label)) < real)
+    alone = (label < 0) & repeated
     numbers = label.max(initial=-1) + np.cumsum(alone)
     return np.where(alone, numbers, label), np.where(alone, 1.0, strength)
 
