@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
+from builders import START, incident, link, narrative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,11 +18,10 @@ from greyzone.campaigns import build_campaigns, profile_campaigns
 from greyzone.case import Case
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import GreyzoneError, InputError
-from greyzone.records import CAMPAIGNS, DECISIONS, DOCUMENTS, GROUPS, INCIDENTS, LINK_TYPES, LINKS, MEMBERS, NARRATIVES, check, table
+from greyzone.records import CAMPAIGNS, DECISIONS, DOCUMENTS, GROUPS, INCIDENTS, LINKS, MEMBERS, NARRATIVES, check, table
 from greyzone.words import likelihood, quoted, refused
 
 DOCTRINE = load_doctrine()
-START = datetime(2024, 5, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,66 +36,18 @@ class Technique:
 
 def case(name="Harbour outage", label="the port was sold", actor="Group 9", note="one feed", calibrated=False):
     """Two linked pairs (inc-1 with nar-1 and nar-2), one pair that only reports (inc-2, nar-3), one group on nar-1."""
-    incidents = [
-        {
-            "incident_id": f"inc-{k}",
-            "name": name,
-            "onset_lo": START,
-            "onset_hi": START + timedelta(days=1),
-            "onset_precision": "day" if k == 1 else "month",
-            "target_state": "EE",
-            "sectors": ["transport"],
-            "critical": k == 1,
-            "technique_class": name,
-            "actors": [{"name": actor, "state": "XX", "probability": 0.6, "said_by": "Registry A"}],
-            "level_lo": 2.5,
-            "level_mode": 3.0,
-            "level_hi": 3.5,
-            "reach": "local",
-            "credibility": 0.9,
-            "reports": [f"rep-{k}"],
-            "sources": ["one", "two"],
-        }
-        for k in (1, 2)
-    ]
+    told = {"name": name, "technique_class": name, "onset_hi": START + timedelta(days=1), "level_lo": 2.5, "level_hi": 3.5}
+    told |= {"actor": actor, "sectors": ["transport"], "reach": "local", "sources": ["one", "two"]}
+    incidents = [incident(k, onset_precision="day" if k == 1 else "month", critical=k == 1, **told) for k in (1, 2)]
+    story = {"label": label, "headline": label, "accounts": 5, "outlets": 1, "languages": ["et", "und"]}
+    story |= {"last_seen": START + timedelta(days=20), "breakout": [0.2, 0.5, 0.3, 0, 0, 0]}
+    begins = [START + timedelta(days=k) for k in (1, 2, 3)]
     narratives = [
-        {
-            "narrative_id": f"nar-{k}",
-            "label": label,
-            "headline": label,
-            "exemplars": [f"doc-{k}"],
-            "size": 10 * k,
-            "accounts": 5,
-            "outlets": 1,
-            "languages": ["et", "und"],
-            "onset_lo": START + timedelta(days=k),
-            "onset_hi": START + timedelta(days=k, hours=3),
-            "last_seen": START + timedelta(days=20),
-            "targets": ["EE"],
-            "breakout": [0.2, 0.5, 0.3, 0, 0, 0],
-        }
-        for k in (1, 2, 3)
+        narrative(k, size=10 * k, onset_lo=onset, onset_hi=onset + timedelta(hours=3), **story) for k, onset in enumerate(begins, start=1)
     ]
-    pairs = [
-        ("inc-1", "nar-1", 0.9, "exploits"),
-        ("inc-1", "nar-2", 0.6, "co-occurs"),
-        ("inc-2", "nar-3", 0.9, "reports"),
-        ("inc-2", "nar-1", 0.2, "exploits"),
-    ]
+    pairs = [(1, 1, 0.9, "exploits"), (1, 2, 0.6, "co-occurs"), (2, 3, 0.9, "reports"), (2, 1, 0.2, "exploits")]
     links = [
-        {
-            "link_id": f"lnk-{i}-{n}",
-            "incident_id": i,
-            "narrative_id": n,
-            "type": kind,
-            "type_probabilities": [0.6 if kind == other else 0.1 for other in LINK_TYPES],
-            "p": p,
-            "p_lo": p - 0.1,
-            "p_hi": min(1.0, p + 0.05),
-            "lag_days": 2.0,
-            "calibrated": calibrated,
-            "evidence": ["doc-1", "gone"],
-        }
+        link(i, n, p, kind=kind, p_lo=p - 0.1, p_hi=min(1.0, p + 0.05), calibrated=calibrated, evidence=["doc-1", "gone"])
         for i, n, p, kind in pairs
     ]
     groups = [
@@ -148,7 +100,7 @@ def profile():
 def test_links_that_only_report_or_are_weak_tie_nothing(profile):
     assert profile["incidents"] == ["inc-1"]
     assert profile["narratives"] == ["nar-1", "nar-2"]
-    assert profile["links"] == ["lnk-inc-1-nar-1", "lnk-inc-1-nar-2"]
+    assert profile["links"] == ["lnk-1-1", "lnk-1-2"]
     assert profile["groups"] == ["grp-1"]
     assert profile["target_states"] == ["EE"]
     assert profile["window_lo"] == START
@@ -240,18 +192,18 @@ def decided(*rows):
 
 
 def test_people_join_a_weak_link_and_take_a_strong_one_out():
-    weak, strong = "lnk-inc-2-nar-1", "lnk-inc-1-nar-1"
+    weak, strong = "lnk-2-1", "lnk-1-1"
     [row] = decided((weak, "A", "yes", None, 0))
-    assert row["links"] == ["lnk-inc-1-nar-1", "lnk-inc-1-nar-2", weak]
+    assert row["links"] == ["lnk-1-1", "lnk-1-2", weak]
     assert any("“A” said “yes” on 2024-06-01: “seen”" in item["text"] for item in row["statements"])
     assert any("1 of 3 links confirmed by a person" in item["text"] for item in json.loads(row["profile"])["key_judgements"])
     [row] = decided((strong, "A", "no", None, 0))
-    assert row["links"] == ["lnk-inc-1-nar-2"]
+    assert row["links"] == ["lnk-1-2"]
     assert any("people decided against: 1 link" in item["text"] for item in row["alternatives"])
 
 
 def test_disputed_unsure_and_withdrawn_decisions_leave_a_link_as_it_was(profile):
-    strong = "lnk-inc-1-nar-1"
+    strong = "lnk-1-1"
     for rows in (
         [(strong, "A", "yes", None, 0), (strong, "B", "no", None, 0)],
         [(strong, "A", "unsure", None, 0)],
@@ -262,7 +214,7 @@ def test_disputed_unsure_and_withdrawn_decisions_leave_a_link_as_it_was(profile)
 
 
 def test_the_type_that_people_give_weighs_a_link_and_reporting_ties_nothing():
-    weak = "lnk-inc-2-nar-1"
+    weak = "lnk-2-1"
     [row] = decided((weak, "A", "yes", "prepares", 0))
     assert {item["id"]: item["probability"] for item in json.loads(row["profile"])["members"]}["inc-2"] == 1
     [row] = decided((weak, "A", "yes", "reports", 0))

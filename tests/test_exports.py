@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from builders import START, incident, link, narrative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -41,7 +42,6 @@ from greyzone.tabular import ACCOUNTS, described, hidden_table, meanings
 from greyzone.words import pseudonym, refused
 
 DOCTRINE = load_doctrine()
-START = datetime(2024, 5, 1, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script> ![x](http://evil.example/a.png) [go](javascript:1) | `rm` **b** https://evil.example &lt;i&gt;"
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -52,78 +52,13 @@ class Technique:
 
 @pytest.fixture(scope="module")
 def tables():
-    incidents = table(
-        [
-            {
-                "incident_id": f"inc-{k}",
-                "name": HOSTILE if k == 1 else f"Outage {k}",
-                "onset_lo": START,
-                "onset_hi": START,
-                "onset_precision": "day",
-                "target_state": "EE",
-                "sectors": ["energy"],
-                "technique_class": "disruption",
-                "actors": [{"name": HOSTILE, "state": "XX", "probability": 0.6, "said_by": "Registry A"}],
-                "level_lo": 2.0,
-                "level_mode": 3.0,
-                "level_hi": 4.0,
-                "credibility": 0.9,
-                "reports": [f"rep-{k}"],
-                "sources": ["one"],
-            }
-            for k in (1, 2, 3)
-        ],
-        INCIDENTS,
-    )
-    reports = table(
-        [
-            {
-                "report_id": "rep-1",
-                "source": "one",
-                "source_id": "7",
-                "name": HOSTILE,
-                "urls": ["https://register.example/7", "javascript:1"],
-            }
-        ],
-        REPORTS,
-    )
-    narratives = table(
-        [
-            {
-                "narrative_id": "nar-1",
-                "label": "the port\n# was sold <b>",
-                "headline": "@Some_One says: they sold it.",
-                "exemplars": ["doc-1", "doc-2", "doc-3"],
-                "size": 3,
-                "accounts": 2,
-                "languages": ["et"],
-                "onset_lo": START,
-                "onset_hi": START,
-                "last_seen": START + timedelta(days=9),
-                "targets": ["EE"],
-                "breakout": [1.0, 0, 0, 0, 0, 0],
-            }
-        ],
-        NARRATIVES,
-    )
-    links = table(
-        [
-            {
-                "link_id": "lnk-1",
-                "incident_id": "inc-1",
-                "narrative_id": "nar-1",
-                "type": "exploits",
-                "type_probabilities": [0.1, 0.6, 0.1, 0.1, 0.1],
-                "p": 0.8,
-                "p_lo": 0.5,
-                "p_hi": 0.9,
-                "lag_days": 2.0,
-                "calibrated": False,
-                "evidence": ["doc-1", "doc-2"],
-            }
-        ],
-        LINKS,
-    )
+    names = {1: {"name": HOSTILE, "actor": HOSTILE}}
+    incidents = table([incident(k, sectors=["energy"], **names.get(k, {})) for k in (1, 2, 3)], INCIDENTS)
+    urls = ["https://register.example/7", "javascript:1"]
+    reports = table([{"report_id": "rep-1", "source": "one", "source_id": "7", "name": HOSTILE, "urls": urls}], REPORTS)
+    story = {"label": "the port\n# was sold <b>", "headline": "@Some_One says: they sold it.", "exemplars": ["doc-1", "doc-2", "doc-3"]}
+    narratives = table([narrative(1, **story)], NARRATIVES)
+    links = table([link(1, 1, 0.8, evidence=["doc-1", "doc-2"])], LINKS)
     documents = table(
         [
             {

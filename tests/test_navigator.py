@@ -64,31 +64,20 @@ OBJECTS = {
 """The tables of layers/spec/v4.5/layerformat.md in mitre-attack/attack-navigator: property -> (type, required)."""
 
 
-def fits(item: dict, kind: str) -> None:
-    properties = OBJECTS[kind]
-    assert set(item) <= set(properties), kind
-    assert {name for name, (_, required) in properties.items() if required} <= set(item), kind
-    for name, value in item.items():
-        assert isinstance(value, properties[name][0]), f"{kind}.{name}"
-
-
-def is_layer(found: dict) -> None:
-    fits(found, "layer")
-    fits(found["versions"], "versions")
-    fits(found["gradient"], "gradient")
-    fits(found["layout"], "layout")
-    assert found["gradient"]["maxValue"] > found["gradient"]["minValue"]
-    for item in found["legendItems"]:
-        fits(item, "legend")
-    for item in found["metadata"]:
-        fits(item, "metadata")
+def faults(found: dict) -> list[str]:
+    """Return in what a layer is not as the format has it."""
+    parts = [("layer", found), *((name, found[name]) for name in ("versions", "gradient", "layout"))]
+    parts += [("legend", item) for item in found["legendItems"]] + [("metadata", item) for item in found["metadata"]]
     for item in found["techniques"]:
-        fits(item, "technique")
-        for inner in item["metadata"]:
-            fits(inner, "metadata")
-        for inner in item["links"]:
-            fits(inner, "link")
-            assert inner["url"].startswith("https://")
+        parts += [("technique", item), *(("metadata", inner) for inner in item["metadata"]), *(("link", inner) for inner in item["links"])]
+    told = []
+    for kind, item in parts:
+        known = OBJECTS[kind]
+        told += [f"{kind}.{name} is unknown" for name in item if name not in known]
+        told += [f"{kind}.{name} is missing" for name, (_, required) in known.items() if required and name not in item]
+        told += [f"{kind}.{name} is {value!r}" for name, value in item.items() if name in known and not isinstance(value, known[name][0])]
+    told += [f"link {item['url']}" for kind, item in parts if kind == "link" and not item["url"].startswith("https://")]
+    return told + ([] if found["gradient"]["maxValue"] > found["gradient"]["minValue"] else ["an empty gradient"])
 
 
 def tag(framework, identifier, subject, trigger, *documents):
@@ -105,8 +94,12 @@ TAGS = [
 
 @pytest.mark.parametrize("framework", sorted(FRAMEWORKS))
 def test_layers_have_the_fields_of_the_format(framework):
-    is_layer(layer(TAGS, framework, name="case", metadata=[("case", "CASE")]))
-    is_layer(layer([], framework, name="nothing"))
+    found = layer(TAGS, framework, name="case", metadata=[("case", "CASE")])
+    assert faults(found) == []
+    assert faults(layer([], framework, name="nothing")) == []
+    wrong = found | {"name": 7, "colour": "red", "gradient": {"colors": [], "minValue": 1, "maxValue": 1}}
+    del wrong["domain"]
+    assert faults(wrong) == ["layer.colour is unknown", "layer.domain is missing", "layer.name is 7", "an empty gradient"]
 
 
 def test_versions_and_domains_are_those_of_the_two_navigators():

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pytest
 import stix2
+from builders import START, incident, link, narrative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stix2validator import ValidationOptions, validate_string
@@ -32,7 +33,6 @@ from greyzone.records import (
     GROUPS,
     IMPACT,
     INCIDENTS,
-    LINK_TYPES,
     LINKS,
     MEMBERS,
     NARRATIVES,
@@ -46,7 +46,6 @@ from greyzone.stix.rows import decode, encode
 from greyzone.words import pseudonym
 
 DOCTRINE = load_doctrine()
-START = datetime(2024, 5, 1, tzinfo=UTC)
 
 
 class Technique:
@@ -55,72 +54,15 @@ class Technique:
 
 @pytest.fixture(scope="module")
 def tables():
-    incidents = table(
-        [
-            {
-                "incident_id": f"inc-{k}",
-                "name": f"Outage {k}",
-                "onset_lo": START,
-                "onset_hi": START,
-                "onset_precision": "day",
-                "target_state": "EE",
-                "technique_class": "ddos",
-                "actors": [{"name": "Group 9", "state": "XX", "probability": 0.6, "said_by": "Registry A"}],
-                "level_lo": 2.0,
-                "level_mode": 3.0,
-                "level_hi": 4.0,
-                "credibility": 0.9,
-                "reports": [f"rep-{k}"],
-                "sources": ["one"],
-            }
-            for k in (1, 2, 3)
-        ],
-        INCIDENTS,
-    )
-    narratives = table(
-        [
-            {
-                "narrative_id": "nar-1",
-                "label": "the port was sold",
-                "headline": "They sold it.",
-                "exemplars": ["doc-1"],
-                "size": 9,
-                "accounts": 3,
-                "languages": ["et"],
-                "keywords": ["port"],
-                "onset_lo": START,
-                "onset_hi": START,
-                "last_seen": START + timedelta(days=9),
-                "targets": ["EE"],
-                "breakout": [1.0, 0, 0, 0, 0, 0],
-                "spread": [
-                    {"kind": "platform", "name": "telegram", "documents": 7, "first_seen": START, "last_seen": START + timedelta(days=2)},
-                    {"kind": "language", "name": "et", "documents": 9, "first_seen": START, "last_seen": START},
-                ],
-                "bursts": [{"first": date(2024, 5, 2), "last": date(2024, 5, 3), "documents": 6, "weight": 2.5}],
-                "first_movers": [{"kind": "account", "name": "@person_a", "doc_id": "doc-1", "at_lo": START, "at_hi": START}],
-            }
-        ],
-        NARRATIVES,
-    )
-    links = table(
-        [
-            {
-                "link_id": f"lnk-{k}",
-                "incident_id": f"inc-{k}",
-                "narrative_id": "nar-1",
-                "type": "exploits",
-                "type_probabilities": [0.2] * len(LINK_TYPES),
-                "p": p,
-                "p_lo": p / 2,
-                "p_hi": p,
-                "calibrated": False,
-                "evidence": ["doc-1"],
-            }
-            for k, p in ((1, 0.8), (2, 0.1))
-        ],
-        LINKS,
-    )
+    incidents = table([incident(k, technique_class="ddos") for k in (1, 2, 3)], INCIDENTS)
+    spread = [
+        {"kind": "platform", "name": "telegram", "documents": 7, "first_seen": START, "last_seen": START + timedelta(days=2)},
+        {"kind": "language", "name": "et", "documents": 9, "first_seen": START, "last_seen": START},
+    ]
+    bursts = [{"first": date(2024, 5, 2), "last": date(2024, 5, 3), "documents": 6, "weight": 2.5}]
+    movers = [{"kind": "account", "name": "@person_a", "doc_id": "doc-1", "at_lo": START, "at_hi": START}]
+    narratives = table([narrative(1, keywords=["port"], spread=spread, bursts=bursts, first_movers=movers)], NARRATIVES)
+    links = table([link(k, 1, p, link_id=f"lnk-{k}") for k, p in ((1, 0.8), (2, 0.1))], LINKS)
     groups = table([{"group_id": "grp-1", "accounts": ["@person_a", "@person_b"], "documents": ["doc-1"], "q": 0.01}], GROUPS)
     members = table([{"doc_id": "doc-1", "narrative_id": "nar-1"}], MEMBERS)
     documents = table(

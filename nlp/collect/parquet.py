@@ -43,7 +43,8 @@ def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: i
 
 def names_of(schema: pa.Schema) -> list[str]:
     """Return the columns of a table as `of_table` finds them, those within structs under dotted names."""
-    return _flat(schema.empty_table()).column_names
+    names: list[str] = _flat(schema.empty_table()).column_names
+    return names
 
 
 def of_table(table: pa.Table, wanted: Mapping[str, str], first: int) -> Chunk:
