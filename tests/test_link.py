@@ -444,6 +444,9 @@ def test_shared_artefact_is_decisive_and_platforms_are_not():
     assert rows["inc-Hellmark", "nar-a"]["llr_artefact"] > 3
     assert "domain:leaks-of-hellmark[.]test" in rows["inc-Hellmark", "nar-a"]["shared_entities"]
     assert rows["inc-Hellmark", "nar-b"]["llr_artefact"] < 0
+    # A corpus in which nobody names the artefact says nothing of who would.
+    documents, _ = corpus(narratives, {"nar-b": texts["nar-b"]})
+    assert {row["llr_artefact"] for row in run(case | {"documents": documents}).links.to_pylist()} == {None}
 
 
 def test_missing_evidence_is_null():
@@ -654,6 +657,13 @@ def test_subject_by_hand():
     # Where all speak of attacks, that a story does tells nothing.
     every = subject_evidence(np.full(50, 10.0), np.full(50, 10.0), np.ones(50, dtype=bool), DOCTRINE)
     assert every.tolist() == [0.0] * 50
+
+
+@pytest.mark.parametrize("others", [9, 99, 9999])
+def test_a_rare_subject_makes_a_narrative_answer_one_incident_at_most(others: int):
+    speaking = np.array([10.0] + [0.0] * others)
+    found = subject_evidence(speaking, np.full(others + 1, 10.0), np.ones(others + 1, dtype=bool), DOCTRINE)
+    assert 0.9 < DOCTRINE["link.answering"] * math.exp(found[0]) <= 1.0
 
 
 def test_rivals_lose_by_the_kind_that_decides():

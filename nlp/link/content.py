@@ -11,11 +11,14 @@ once. Artefacts are the same with their own m, without s, and with u measured al
 u is at least the share of other narratives that speak of e (each counted inside / (inside + h)): what many stories name is no incident's.
 
 Subject. A story that answers an incident mostly speaks of attacks, leaks or failures; most stories do not. With d its share of documents
-that do, q = d / (d + h'), m' = P(a linked narrative does) and u' = the mean of q over narratives,
+that do, q = d / (d + h'), m' = P(a linked narrative does) and u' = the mean of q over narratives, but at least a m' with a the share of
+narratives that answer any incident (these alone make up as much),
 
     log[q m' / u' + (1 - q) (1 - m') / (1 - u')],      0 where u' >= m' (a corpus of nothing else tells nothing apart).
 
-It is part of the evidence of meaning, and depends on the narrative alone.
+It is part of the evidence of meaning, and depends on the narrative alone: it tells that a narrative answers an incident, not which. As u'
+is no smaller, it raises a to 1 at most, and no pair by more than 1 / a: without that a story about hackers, in a corpus that rarely speaks
+of them, would answer hundreds of incidents at once.
 
 Place and sector. Bayes factors of the doctrine: for a target state that the narrative names most, names, or does not name while it
 names others; for a sector of the incident that the narrative speaks of (in `sector_share` of its documents, and `sector_lift` times as
@@ -169,28 +172,29 @@ def subject_evidence(speaking: Matrix, sizes: Matrix, legible: npt.NDArray[np.bo
     legible
         Whether most of them are in a language whose words are known.
     doctrine
-        `link.subject_m` and `link.subject_half` are read.
+        `link.subject_m`, `link.subject_half` and `link.answering` are read.
     """
-    m, half = doctrine["link.subject_m"], doctrine["link.subject_half"]
+    m, half, answering = doctrine["link.subject_m"], doctrine["link.subject_half"], doctrine["link.answering"]
     share = np.divide(speaking, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
     speaks = share / (share + half)
     told = legible & (sizes > 0)
     # Half a narrative of each sort is added, so that no share is 0 or 1.
-    usual = (speaks[told].sum() + 0.5) / (told.sum() + 1.0)
+    usual = max((speaks[told].sum() + 0.5) / (told.sum() + 1.0), answering * m)
     if usual >= m:
         return np.where(told, 0.0, np.nan)
     return np.where(told, np.log(speaks * m / usual + (1.0 - speaks) * (1.0 - m) / (1.0 - usual)), np.nan)
 
 
 def artefact_evidence(own: sparse.csr_array, counts: sparse.csr_array, sizes: Matrix, kinds: Sequence[str], doctrine: Doctrine) -> Shared:
-    """Return log-likelihood ratios of shared CVEs, domains, URLs, hashes, as `entity_evidence`; unknown where the incident has none."""
+    """Return log-likelihood ratios of shared CVEs, domains, URLs, hashes, as `entity_evidence`."""
     m = doctrine["link.artefact_m"]
     artefact = np.array([kind in ARTEFACTS for kind in kinds], dtype=bool)
     row, column, _, outside = _shares(counts, sizes)
     worth = np.maximum(np.log(m / outside), 0.0)
     found = _summed(own, np.where(artefact[column], worth, 0.0), row, column, len(sizes) - 1)
-    has = np.asarray(own[:, artefact].sum(axis=1)).ravel() > 0
-    return Shared(found, np.where(has, np.log1p(-m), np.nan), doctrine["link.clip_artefact"])
+    seen = artefact & (np.asarray(counts.sum(axis=0)).ravel() > 0)
+    present = np.asarray(own[:, seen].sum(axis=1)).ravel() > 0
+    return Shared(found, np.where(present, np.log1p(-m), np.nan), doctrine["link.clip_artefact"])
 
 
 def _summed(own: sparse.csr_array, values: Matrix, row: Rows, column: Rows, narratives: int) -> sparse.csr_array:
