@@ -322,6 +322,10 @@ def test_the_command_line(grown, days, tmp_path, monkeypatch, capsys):
     assert groups(Case(case)) == groups(grown[1])
     code, out, _ = command("show", case, "lineage", "--json", "--limit", 0)
     assert len(out.splitlines()) == grown[1].table("lineage").num_rows
+    code, out, err = command("update", case, days[1], "--today", TODAY)
+    assert (code, out.strip()) == (0, str(case / "report.html"))
+    assert "nothing new: the narratives are as they were" in err
+    assert "clustering" not in err
     code, out, err = command("update", case, tmp_path / "absent.jsonl")
     assert (code, out, err.count("\n")) == (2, "", 1)
 

@@ -92,13 +92,18 @@ def update(
 
     Example: greyzone update CASE posts_of_today.csv
     """
+    from greyzone.case import Case
     from greyzone.pipeline import update as add_documents
 
+    before = Case(case).notes().get("narratives")
     with progress_shown() as progress:
         done = add_documents(case, documents, today=today, workers=workers, progress=progress)
     told: Any = done.notes()["narratives"]
     events = ", ".join(f"{name} {number}" for name, number in told["lineage"].items())
-    note(f"clustering {told['update']} of the case: {events or 'nothing happened to its narratives'}")
+    if told == before:
+        note("nothing new: the narratives are as they were")
+    else:
+        note(f"clustering {told['update']} of the case: {events or 'nothing happened to its narratives'}")
     say(str(case / "report.html"))
 
 

@@ -39,7 +39,7 @@ function greyzoneDose(terms, doctrine, removed) {
 
 const greyzoneScore = (total, doctrine) => -100 * Math.expm1(-total / doctrine.d0);
 
-function greyzoneImpact(data, { element, options, cut, plain, layout, config }) {
+function greyzoneImpact(data, { element, options, cut, plain, layout, config, shade }) {
   const byId = (id) => document.getElementById(id);
   const STEP = 12, MORE = 50;
   const chosen = { state: 0, doctrine: 0, removed: new Set(), shown: STEP, find: "" };
@@ -205,13 +205,13 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
       { type: "scatter", mode: "lines", x: column(0), y: column(low), line: { width: 0 }, hoverinfo: "skip", showlegend: false },
       { type: "scatter", mode: "lines", x: column(0), y: column(high), fill: "tonexty", fillcolor: fill, line: { width: 0 }, name, hoverinfo: "skip" },
     ];
-    const traces = [...band(4, 5, "#dfe8f0", "data and doctrine, 90 %"), ...band(1, 3, "#a9c6da", "data, 90 %"), { type: "scatter", mode: "lines", x: column(0), y: column(2), line: { color: "#1f5f8b", width: 2 }, name: "median", customdata: state.curve.map((point) => [point[1], point[3]]), hovertemplate: "%{x}: %{y:.0f} (%{customdata[0]:.0f}–%{customdata[1]:.0f})<extra></extra>" }];
+    const traces = [...band(4, 5, shade("wide-band"), "data and doctrine, 90 %"), ...band(1, 3, shade("band"), "data, 90 %"), { type: "scatter", mode: "lines", x: column(0), y: column(2), line: { color: shade("accent"), width: 2 }, name: "median", customdata: state.curve.map((point) => [point[1], point[3]]), hovertemplate: "%{x}: %{y:.0f} (%{customdata[0]:.0f}–%{customdata[1]:.0f})<extra></extra>" }];
     const mark = (points, name, colour, symbol) => traces.push({ type: "scatter", mode: "markers", x: [state.last.date], y: [points[1]], error_y: { type: "data", symmetric: false, array: [points[2] - points[1]], arrayminus: [points[1] - points[0]], color: colour, thickness: 2, width: 6 }, marker: { color: colour, size: 10, symbol }, name, hovertemplate: name + ": " + scored(points, whole) + "<extra></extra>" });
-    if (book() && !head().own) mark(head().score, "doctrine " + plain(head().name) + ", last day", "#6d3f86", "square");
-    if (book() && chosen.removed.size === 1) mark(head().without[[...chosen.removed][0]], "without the item, last day", "#9a4321", "diamond");
+    if (book() && !head().own) mark(head().score, "doctrine " + plain(head().name) + ", last day", shade("other"), "square");
+    if (book() && chosen.removed.size === 1) mark(head().without[[...chosen.removed][0]], "without the item, last day", shade("warm"), "diamond");
     // Dates before the first number are not dates of a low score.
-    const known = state.curve.findIndex((point) => point[2] !== null), early = known > 0 ? { shapes: [{ type: "rect", xref: "x", yref: "paper", x0: state.curve[0][0], x1: state.curve[known][0], y0: 0, y1: 1, fillcolor: "#f1f2f4", line: { width: 0 }, layer: "below" }], annotations: [{ xref: "x", yref: "paper", x: state.curve[0][0], y: 0.96, xanchor: "left", showarrow: false, text: " insufficient evidence: no number", font: { color: "#5b6675" } }] } : { shapes: [], annotations: [] };
-    Plotly.react("impact-plot", traces, layout({ ...early, height: 340, yaxis: { range: [0, 100], title: { text: "score" }, gridcolor: "#eef1f4" }, xaxis: { gridcolor: "#eef1f4" }, legend: byId("impact-plot").clientWidth < 700 ? { orientation: "h", y: -0.2, yanchor: "top" } : { orientation: "h", y: 1.14 }, margin: { l: 50, r: 20, t: 40, b: 40 } }), config);
+    const known = state.curve.findIndex((point) => point[2] !== null), early = known > 0 ? { shapes: [{ type: "rect", xref: "x", yref: "paper", x0: state.curve[0][0], x1: state.curve[known][0], y0: 0, y1: 1, fillcolor: shade("head"), line: { width: 0 }, layer: "below" }], annotations: [{ xref: "x", yref: "paper", x: state.curve[0][0], y: 0.96, xanchor: "left", showarrow: false, text: " insufficient evidence: no number", font: { color: shade("soft") } }] } : { shapes: [], annotations: [] };
+    Plotly.react("impact-plot", traces, layout({ ...early, height: 340, yaxis: { range: [0, 100], title: { text: "score" }, gridcolor: shade("grid") }, xaxis: { gridcolor: shade("grid") }, legend: byId("impact-plot").clientWidth < 700 ? { orientation: "h", y: -0.2, yanchor: "top" } : { orientation: "h", y: 1.14 }, margin: { l: 50, r: 20, t: 40, b: 40 } }), config);
   }
 
   function vector() {
@@ -283,4 +283,5 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config }) 
     if (place >= 0) { byId("impact-state").value = String(place); state(); }
   }));
   state();
+  return { course: () => { if (entry() && entry().last.score[1] !== null) course(); } };
 }

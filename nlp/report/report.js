@@ -4,8 +4,11 @@
   const data = JSON.parse(document.getElementById("case-data").textContent);
   const narratives = new Map(data.narratives.map((n) => [n.id, n]));
   const incidents = new Map(data.incidents.map((i) => [i.id, i]));
-  const palette = ["#1f5f8b", "#b4532a", "#5d7c3b", "#7a4f8e", "#b08a1e", "#2f8079", "#a23b5a", "#50607a", "#8a6240", "#3f6fb5", "#94642c", "#4d8b5c", "#86548a", "#7c7c2e"];
-  const layout = (more) => Object.assign({ margin: { l: 50, r: 20, t: 15, b: 40 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", font: { family: "system-ui, sans-serif", size: 12, color: "#1b2430" }, hoverlabel: { align: "left" } }, more);
+  const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  const dark = () => !document.documentElement.classList.contains("paper") && window.matchMedia("(prefers-color-scheme: dark)").matches;
+  const onDark = ["#6aa9d6", "#e08a5f", "#9dbd78", "#b98fce", "#d9b54a", "#5fb8b0", "#d97493", "#93a5c2", "#c79a72", "#7ea6e0", "#c9975c", "#82c191", "#bb8cc7", "#b5b55c"];
+  const onLight = ["#1f5f8b", "#b4532a", "#5d7c3b", "#7a4f8e", "#b08a1e", "#2f8079", "#a23b5a", "#50607a", "#8a6240", "#3f6fb5", "#94642c", "#4d8b5c", "#86548a", "#7c7c2e"];
+  const layout = (more) => Object.assign({ margin: { l: 50, r: 20, t: 15, b: 40 }, paper_bgcolor: shade("card"), plot_bgcolor: shade("card"), font: { family: "system-ui, sans-serif", size: 12, color: shade("ink") }, hoverlabel: { align: "left" } }, more);
   const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
   const byId = (id) => document.getElementById(id);
   const cut = (text, length) => (text && text.length > length ? text.slice(0, length - 1) + "…" : text || "");
@@ -70,7 +73,7 @@
     const width = 150, height = 26;
     const top = narrative.volume.reduce((most, v) => Math.max(most, v[1]), 1);
     const scale = (day) => ((Date.parse(day) - span[0]) / Math.max(span[1] - span[0], 1)) * (width - 3);
-    return svg(width, height, narrative.volume.map((v) => ({ x: scale(v[0]).toFixed(1), y: (height - (v[1] / top) * height).toFixed(1), width: 2, height: ((v[1] / top) * height).toFixed(1), fill: bursting(narrative, v[0]) ? "#b4532a" : "#1f5f8b", title: v[0] + ": " + v[1] + (bursting(narrative, v[0]) ? ", in a burst" : "") })));
+    return svg(width, height, narrative.volume.map((v) => ({ x: scale(v[0]).toFixed(1), y: (height - (v[1] / top) * height).toFixed(1), width: 2, height: ((v[1] / top) * height).toFixed(1), class: bursting(narrative, v[0]) ? "burst" : "day", title: v[0] + ": " + v[1] + (bursting(narrative, v[0]) ? ", in a burst" : "") })));
   }
 
   function bursting(narrative, date) {
@@ -171,11 +174,11 @@
   // --- links ---
   function evidenceBars(link) {
     const width = 116, middle = 58, row = 9;
-    const marks = [{ x: middle - 0.5, y: 0, width: 1, height: row * link.llr.length, fill: "#b6bec8" }];
+    const marks = [{ x: middle - 0.5, y: 0, width: 1, height: row * link.llr.length, class: "axis" }];
     link.llr.forEach((value, index) => {
       if (value === null) return;
       const length = Math.min(Math.abs(value) / 7, 1) * (middle - 2);
-      marks.push({ x: value < 0 ? middle - length : middle, y: index * row + 1, width: Math.max(length, 1).toFixed(1), height: row - 2, fill: value < 0 ? "#b4532a" : "#1f5f8b", title: data.llrs[index].replace("_", " and ") + " " + value.toFixed(2) + " nats" });
+      marks.push({ x: value < 0 ? middle - length : middle, y: index * row + 1, width: Math.max(length, 1).toFixed(1), height: row - 2, class: value < 0 ? "against" : "for", title: data.llrs[index].replace("_", " and ") + " " + value.toFixed(2) + " nats" });
     });
     return svg(width, row * link.llr.length, marks);
   }
@@ -207,14 +210,15 @@
   ["link-find", "link-type", "link-displayed"].forEach((id) => byId(id).addEventListener("input", linkRows));
 
   // --- timeline: incidents on lanes above zero, narratives on lanes below ---
-  const colour = new Map(data.timeline.narratives.map((id, index) => [id, palette[index % palette.length]]));
+  const rank = new Map(data.timeline.narratives.map((id, index) => [id, index]));
+  const hue = (index) => (dark() ? onDark : onLight)[index % onLight.length];
   options(byId("timeline-state"), [...new Set(data.incidents.map((i) => i.state).filter(Boolean))].sort().map((code) => [code, code]));
   const day = 86400000;
   function timeline() {
     const state = byId("timeline-state").value, least = Number(byId("timeline-p").value) / 100;
     byId("timeline-p-out").textContent = least.toFixed(2);
     // Links come in order of their probability; thousands of lines would hide each other and stop the browser.
-    const meant = data.links.filter((link) => link.p[1] >= least && colour.has(link.narrative) && (!state || (incidents.get(link.incident) || {}).state === state));
+    const meant = data.links.filter((link) => link.p[1] >= least && rank.has(link.narrative) && (!state || (incidents.get(link.incident) || {}).state === state));
     const drawn = meant.slice(0, DRAWN);
     const shown = [...new Set(drawn.map((link) => link.incident))].map((id) => incidents.get(id)).filter((i) => i && i.onset[0]);
     shown.sort((a, b) => (a.onset[0] < b.onset[0] ? -1 : a.onset[0] > b.onset[0] ? 1 : a.id < b.id ? -1 : 1));
@@ -234,18 +238,18 @@
         x.push(new Date(at)); y.push(base + v[1] / top); text.push(v[0] + ": " + v[1] + " documents");
       });
       if (n.volume.length) { x.push(new Date(Date.parse(n.volume[n.volume.length - 1][0]) + day)); y.push(base); text.push("0"); }
-      traces.push({ type: "scatter", mode: "lines", x: x.map(() => x[0]).slice(0, 1).concat(x), y: [base].concat(y), text: [""].concat(text), fill: "toself", fillcolor: colour.get(id) + "66", line: { color: colour.get(id), width: 1 }, name: plain(cut(n.label, 40)), hovertemplate: plain(cut(n.label, 60)) + "<br>%{text}<extra></extra>", showlegend: false });
+      traces.push({ type: "scatter", mode: "lines", x: x.map(() => x[0]).slice(0, 1).concat(x), y: [base].concat(y), text: [""].concat(text), fill: "toself", fillcolor: hue(index) + "66", line: { color: hue(index), width: 1 }, name: plain(cut(n.label, 40)), hovertemplate: plain(cut(n.label, 60)) + "<br>%{text}<extra></extra>", showlegend: false });
     });
     drawn.forEach((link) => {
-      const incident = incidents.get(link.incident), index = data.timeline.narratives.indexOf(link.narrative);
-      if (!incident || !incident.onset[0] || index < 0) return;
+      const incident = incidents.get(link.incident), index = rank.get(link.narrative);
+      if (!incident || !incident.onset[0]) return;
       const n = narratives.get(link.narrative), to = link.lag === null ? Date.parse(n.onset[0] || incident.onset[0]) : centre(incident) + link.lag * day;
-      traces.push({ type: "scatter", mode: "lines", x: [new Date(centre(incident)), new Date(to)], y: [lane.get(link.incident), -1.2 * (index + 1) + 0.5], line: { color: colour.get(link.narrative), width: 0.6 + 2.4 * link.p[1], dash: link.displayed ? "solid" : "dot" }, opacity: 0.55, hovertemplate: link.type + ", p " + two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")<extra></extra>", showlegend: false });
+      traces.push({ type: "scatter", mode: "lines", x: [new Date(centre(incident)), new Date(to)], y: [lane.get(link.incident), -1.2 * (index + 1) + 0.5], line: { color: hue(index), width: 0.6 + 2.4 * link.p[1], dash: link.displayed ? "solid" : "dot" }, opacity: 0.55, hovertemplate: link.type + ", p " + two(link.p[1]) + " (" + two(link.p[0]) + "–" + two(link.p[2]) + ")<extra></extra>", showlegend: false });
     });
     const spans = { x: [], y: [] };
     shown.forEach((i) => { spans.x.push(i.onset[0], i.onset[1] || i.onset[0], null); spans.y.push(lane.get(i.id), lane.get(i.id), null); });
-    traces.push({ type: "scatter", mode: "lines", x: spans.x, y: spans.y, line: { color: "#1b2430", width: 2.5 }, opacity: 0.5, hoverinfo: "skip", showlegend: false });
-    traces.push({ type: "scatter", mode: "markers", x: shown.map((i) => new Date(centre(i))), y: shown.map((i) => lane.get(i.id)), marker: { color: "#1b2430", size: 8, symbol: "diamond" }, text: shown.map((i) => plain(cut(i.name, 90)) + "<br>" + i.onset[0] + (i.precision === "day" || i.precision === "second" ? "" : " (precision: " + i.precision + ")") + " · " + plain(i.state || "")), hovertemplate: "%{text}<extra></extra>", showlegend: false });
+    traces.push({ type: "scatter", mode: "lines", x: spans.x, y: spans.y, line: { color: shade("ink"), width: 2.5 }, opacity: 0.5, hoverinfo: "skip", showlegend: false });
+    traces.push({ type: "scatter", mode: "markers", x: shown.map((i) => new Date(centre(i))), y: shown.map((i) => lane.get(i.id)), marker: { color: shade("ink"), size: 8, symbol: "diamond" }, text: shown.map((i) => plain(cut(i.name, 90)) + "<br>" + i.onset[0] + (i.precision === "day" || i.precision === "second" ? "" : " (precision: " + i.precision + ")") + " · " + plain(i.state || "")), hovertemplate: "%{text}<extra></extra>", showlegend: false });
     const narrow = byId("timeline-plot").clientWidth < 700;
     const labels = data.timeline.narratives.map((id) => plain(cut(narratives.get(id).label, narrow ? 14 : 34)));
     // Where a window is resized, Plotly takes the height of the box.
@@ -253,8 +257,8 @@
     byId("timeline-plot").style.height = height + "px";
     Plotly.react("timeline-plot", traces, layout({
       height, margin: { l: narrow ? 105 : 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
-      xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: "#eef1f4" },
-      yaxis: { automargin: !narrow, range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: "#f5f6f8", zeroline: true, zerolinecolor: "#b6bec8" },
+      xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: shade("grid") },
+      yaxis: { automargin: !narrow, range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: shade("grid"), zeroline: true, zerolinecolor: shade("faint") },
     }), config);
     byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " : "") + plural(meant.length, "link") + " and " + plural(shown.length, "dated incident") + " at this setting. Dotted links are not among the strong ones.";
   }
@@ -270,7 +274,7 @@
     return made;
   }
   const line = (edge) => "M" + net.nodes[edge[0]].slice(0, 2).join(" ") + "L" + net.nodes[edge[1]].slice(0, 2).join(" ");
-  const tint = (number) => palette[(net.about[number][0] - 1) % palette.length];
+  const tint = (number) => hue(net.about[number][0] - 1);
   const standing = (number) => (net.groups[number][1] ? "no tested alternative fits" : "explained by " + net.about[number][4].join(", "));
   const ofGroup = (number) => "Group " + net.about[number][0] + ": " + net.about[number][1] + " accounts, p = " + small(net.about[number][2]) + ", q = " + small(net.about[number][3]) + ", " + standing(number);
   const picked = () => new Set([...byId("network-traces").querySelectorAll("input")].filter((box) => box.checked).map((box) => box.value));
@@ -292,6 +296,8 @@
   const drawn = { groups: [], paths: [], marks: [], near: null, chosen: null };
 
   function network() {
+    drawn.groups.length = drawn.paths.length = drawn.marks.length = 0;
+    drawn.chosen = null;
     if (!net.groups.length) { shown(); return; }
     const reach = (side, way) => net.groups.reduce((most, g) => Math.max(most, way * g[side] + g[4]), -Infinity) + 0.9;
     const left = -reach(2, -1), top = -reach(3, -1);
@@ -318,7 +324,7 @@
         if (path) drawn.paths.push([shape("path", { class: "edges", d: path, stroke: tint(number), "stroke-opacity": faint.toFixed(2), "data-trace": trace[0] }, link), trace[0]]);
       });
       members[number].forEach((place) => {
-        const node = net.nodes[place], look = { class: "account", "data-node": place, fill: group[1] ? tint(number) : "#ffffff", stroke: tint(number) };
+        const node = net.nodes[place], look = { class: "account", "data-node": place, fill: group[1] ? tint(number) : shade("card"), stroke: tint(number) };
         drawn.marks[place] = group[1]
           ? shape("circle", Object.assign(look, { cx: node[0], cy: node[1], r: size.toFixed(3) }), link)
           : shape("rect", Object.assign(look, { x: (node[0] - size).toFixed(3), y: (node[1] - size).toFixed(3), width: (2 * size).toFixed(3), height: (2 * size).toFixed(3) }), link);
@@ -408,6 +414,16 @@
     window.print();
   }
 
-  narrativeRows(); linkRows(); timeline(); network(); greyzoneImpact(data, { element, options, cut, plain, layout, config });
+  // What is drawn takes its colours when it is drawn: again where the reader's scheme changes, and for paper, which is light.
+  function redraw() { timeline(); network(); impact.course(); }
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  [["beforeprint", true], ["afterprint", false]].forEach(([moment, paper]) => window.addEventListener(moment, () => {
+    const before = dark();
+    document.documentElement.classList.toggle("paper", paper);
+    if (before !== dark()) redraw();
+  }));
+
+  narrativeRows(); linkRows(); timeline(); network();
+  const impact = greyzoneImpact(data, { element, options, cut, plain, layout, config, shade });
   document.body.dataset.ready = "yes";
 })();
