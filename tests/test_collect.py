@@ -383,7 +383,8 @@ def test_references_of_twitter_v2_say_what_is_reposted_and_answered(tmp_path):
     rows = [{"id": str(number), "text": "words", "author_id": "1", "referenced_tweets": given} for number, given in enumerate(references)]
     head = "id,text,author_id,referenced_tweets.retweeted.id,referenced_tweets.replied_to.id"
     table = "\n".join([head, "0,words,1,8,", "1,words,1,,6", "2,words,1,,", "3,words,1,,"]).encode()
-    for file in (write(tmp_path, "a.jsonl", jsonl_bytes(rows)), write(tmp_path, "a.csv", table)):
+    array = write(tmp_path, "a.json", json.dumps(rows).encode())
+    for file in (write(tmp_path, "a.jsonl", jsonl_bytes(rows)), array, write(tmp_path, "a.csv", table)):
         found = [(row["repost_of"], row["is_repost"], row["reply_to"]) for row in collect(file)[0]]
         assert found == [("8", True, None), (None, False, "6"), (None, False, None), (None, False, None)]
 

@@ -61,6 +61,7 @@ def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: i
 
 def gather(objects: Iterator[_Row], rejects: list[Reject], source: Source, mapping: Mapping[str, str], batch_rows: int) -> Iterator[Chunk]:
     """Group (offset, object, bytes) into chunks; `rejects` is filled by whoever makes the objects and emptied here."""
+    objects = ((number, _referring(_flat(row)), length) for number, row, length in objects)
     layouts: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     head: list[_Row] = []
     for entry in objects:
@@ -97,14 +98,14 @@ def gather(objects: Iterator[_Row], rejects: list[Reject], source: Source, mappi
         yield _chunk(table, offsets, rejects)
 
 
-def flat(row: dict[str, object], depth: int = DEPTH) -> dict[str, object]:
+def _flat(row: dict[str, object], depth: int = DEPTH) -> dict[str, object]:
     """Return `row` with nested objects under dotted names; deeper ones stay as they are."""
     if not depth or not any(type(value) is dict for value in row.values()):
         return row
     found: dict[str, object] = {}
     for name, value in row.items():
         if isinstance(value, dict):
-            found.update({f"{name}.{inner}": item for inner, item in flat(value, depth - 1).items()})
+            found.update({f"{name}.{inner}": item for inner, item in _flat(value, depth - 1).items()})
         else:
             found[name] = value
     return found
@@ -152,6 +153,6 @@ def _objects(file: TextFile, source: Source, rejects: list[Reject]) -> Iterator[
         repeated = decoder.tell(source, number)
         if isinstance(row, dict):
             rejects += repeated
-            yield number, _referring(flat(row)), len(line)
+            yield number, row, len(line)
         else:
             rejects.append(source.reject("not a JSON object", number, text[:200]))

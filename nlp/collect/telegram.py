@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from greyzone.collect.batches import BATCH_BYTES, Chunk, Reject, Source
-from greyzone.collect.jsonlines import Decoder, flat, gather
+from greyzone.collect.jsonlines import Decoder, gather
 from greyzone.collect.streams import BLOCK, LINE_LIMIT, TextFile
 from greyzone.errors import InputError
 
@@ -191,7 +191,7 @@ def _array(cursor: _Cursor, source: Source, rejects: list[Reject]) -> Iterator[t
         value, length = cursor.value()
         if isinstance(value, dict):
             rejects += cursor.decoder.tell(source, number)
-            yield number, flat(value), length
+            yield number, value, length
         else:
             rejects.append(source.reject("not a JSON object", number, str(value)[:200]))
 
