@@ -14,6 +14,7 @@ from greyzone.records import COPIES, DOCUMENTS, EDGES, GROUPS, NARRATIVES, TABLE
 from greyzone.report import render, script_json
 from greyzone.report.narratives import tell_narratives
 from greyzone.report.network import layout_network
+from greyzone.report.provenance import coverage
 from greyzone.report.view import build_view
 from greyzone.words import pseudonym
 
@@ -166,6 +167,23 @@ def test_what_stands_behind_a_narrative():
     assert first["movers"] == [[pseudonym("some account"), "2024-02-01", "2024-02-01"], ["some outlet", "2024-02-01", "2024-02-01"]]
     assert (first["rival"], first["kin"], first["coordinated"]) == (["nar-2", None, []], 1, 0.25)
     assert (second["rival"], second["half_life"], second["stories"], second["movers"]) == (None, 3.0, 2, [])
+
+
+def test_counts_are_told_in_words():
+    notes = {
+        "collect": {"rows_read": 12_345, "languages": {"en": 2_000, "de": 3_000}, "inputs": {}, "rejected": {}},
+        "embed": {"unknown_scripts": {"Zzzz": 1}, "without_vector": 0},
+        "narratives": {
+            "lexical": {"reason": "words bear out the rest", "weight": 0.1014, "texts": 7},
+            "languages": {"reason": "one language"},
+        },
+    }
+    rare = "rare scripts: 1: documents mainly in scripts that the encoder does not know; their narratives and links are not to be relied on"
+    assert coverage(notes) == [
+        ("collect", [("languages", "de: 3,000, en: 2,000"), ("rejected", "none"), ("rows read", "12,345")]),
+        ("embed", [("unknown scripts", rare), ("texts without a vector", "0")]),
+        ("narratives", [("languages in the vectors", "one language"), ("the corpus's own words", "words bear out the rest; weight 0.1")]),
+    ]
 
 
 def test_no_account_is_named_anywhere_in_what_the_page_tells_of_narratives(scenario_case):

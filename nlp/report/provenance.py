@@ -15,6 +15,22 @@ from greyzone.words import pseudonym
 _JOURNEY = ("collect", "collapse", "embed", "narratives", "coordinate", "incidents", "link", "impact", "campaigns")
 _NO_COUNTS = frozenset({"context", "clusterer", "bytes", "fingerprint", "dimensions", "inputs", "update", "joined"})
 
+_WORDS = {
+    ("collapse", "representatives"): "texts without their copies",
+    ("embed", "without_vector"): "texts without a vector",
+    ("narratives", "languages"): "languages in the vectors",
+    ("narratives", "lexical"): "the corpus's own words",
+    ("narratives", "noise"): "documents in no narrative",
+    ("narratives", "lineage"): "since the last clustering",
+    ("coordinate", "flagged"): "groups that no tested alternative explains",
+    ("coordinate", "paraphrases"): "rewordings",
+    ("coordinate", "lineage"): "since the last run",
+    ("campaigns", "bridges"): "links that lead from one to another",
+    ("campaigns", "lineage"): "since the last run",
+    ("campaigns", "techniques"): "techniques tagged",
+}
+"""What a count is called on the page, where its name in the manifest says too little."""
+
 EXCERPT = 400
 """Characters of a text that the page shows; the case holds it whole."""
 
@@ -73,17 +89,22 @@ def coverage(notes: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]
     """Return every count of what was read, dropped, mended or could not be judged, by stage in the order of the journey."""
     found: list[tuple[str, list[tuple[str, str]]]] = []
     for stage in sorted(notes, key=lambda name: (_JOURNEY.index(name) if name in _JOURNEY else len(_JOURNEY), name)):
-        lines = [(key.replace("_", " "), _note(key, value)) for key, value in sorted(notes[stage].items()) if key not in _NO_COUNTS]
+        lines = [
+            (_WORDS.get((stage, key), key.replace("_", " ")), _note(key, value))
+            for key, value in sorted(notes[stage].items())
+            if key not in _NO_COUNTS
+        ]
         if lines:
             found.append((stage, lines))
     return found
 
 
 def _note(key: str, value: object) -> str:
-    if key == "languages" and isinstance(value, dict) and "reason" in value:
-        return str(value["reason"])
-    told = _counts(value) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict) and "reason" in value:
+        return str(value["reason"]) + (f"; weight {value['weight']:.2g}" if value.get("weight") is not None else "")
+    told = _counts(value) if isinstance(value, dict) else _number(value)
     if key == "unknown_scripts" and value:
+        told = told.replace("Zzzz", "rare scripts")
         told += ": documents mainly in scripts that the encoder does not know; their narratives and links are not to be relied on"
     return told
 
@@ -91,8 +112,12 @@ def _note(key: str, value: object) -> str:
 def _counts(value: Mapping[str, Any]) -> str:
     # Sorted here: a manifest that was read back has its keys in another order than the one of the run that wrote it.
     if any(isinstance(item, str) for item in value.values()):
-        return ", ".join(f"{name}: {value[name]}" for name in sorted(value))
-    return ", ".join(f"{name}: {value[name]}" for name in sorted(value, key=lambda name: (-value[name], name))) or "none"
+        return ", ".join(f"{name}: {_number(value[name])}" for name in sorted(value))
+    return ", ".join(f"{name}: {_number(value[name])}" for name in sorted(value, key=lambda name: (-value[name], name))) or "none"
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def provenance(manifest: Mapping[str, Any], doctrine: Doctrine) -> Row:
