@@ -287,10 +287,10 @@ def _input_digests(case: Case, settings: Settings) -> dict[str, str]:
             digests[path] = str(known[path])
         else:
             raise InputError(f"no file or folder {path!r}", "an input that exists", "check the path")
-    if settings.labeller:
+    for model in filter(None, (settings.labeller, settings.tagger)):
         # What the case knows of a model of the hub, or of a folder that is gone, stands.
-        gone = not Path(settings.labeller).exists() and settings.labeller in known
-        digests[settings.labeller] = str(known[settings.labeller]) if gone else digest(find_model(settings.labeller))
+        gone = not Path(model).exists() and model in known
+        digests[model] = str(known[model]) if gone else digest(find_model(model))
     return digests
 
 
@@ -340,7 +340,7 @@ def _fingerprint(stage: Stage, work: Work, digests: dict[str, str], inputs: Mapp
             value = sorted([Path(path).name, *entry] for path, entry in read.items())
         elif name in {"incidents", "names"}:
             value = [[Path(path).name, digests[path]] for path in value]
-        elif name in {"incident_mapping", "link_model", "labeller"} and value:
+        elif name in {"incident_mapping", "link_model", "labeller", "tagger"} and value:
             value = digests[value]
         elif name == "doctrine":
             value = work.doctrine.hash
@@ -394,7 +394,7 @@ STAGES: tuple[Stage, ...] = (
         "link",
         ("documents", "members", "narratives", "narrative_vectors", "carriers", "incidents"),
         ("links",),
-        ("encoder", "doctrine", "seed", "link_model", "names"),
+        ("encoder", "doctrine", "seed", "link_model", "names", "tagger"),
         acts.do_link,
     ),
     Stage(

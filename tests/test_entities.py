@@ -18,10 +18,9 @@ from greyzone.entities.artefacts import artefacts_of
 from greyzone.entities.automaton import build_automaton, outermost
 from greyzone.entities.gazetteer import general_words
 from greyzone.entities.matching import NameRules, judge_uses
-from greyzone.entities.tagger import HubTagger, Tagger
 from greyzone.entities.tokens import seen_words, tokens
 from greyzone.entities.uses import read_uses
-from greyzone.errors import EncoderError, InputError
+from greyzone.errors import InputError
 from greyzone.records import INCIDENTS, table
 from greyzone.text import fold, words
 
@@ -315,44 +314,6 @@ def test_tables_are_read(tmp_path: Path):
     (tmp_path / "bad.json").write_text('{"type": "moons", "values": []}')
     with pytest.raises(InputError, match="moons"):
         read_names(tmp_path / "bad.json")
-
-
-def test_a_model_reads_all_of_a_long_text(tmp_path: Path):
-    pytest.importorskip("transformers")
-    import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
-
-    vocabulary = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "otter"])}
-    backend = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
-    backend.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(tmp_path)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=3,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        intermediate_size=8,
-        max_position_embeddings=16,
-        id2label={0: "O", 1: "B-ORG"},
-        label2id={"O": 0, "B-ORG": 1},
-    )
-    model = BertForTokenClassification(config)
-    with torch.no_grad():
-        model.classifier.bias.copy_(torch.tensor([-50.0, 50.0]))
-    model.save_pretrained(tmp_path)
-    tagger = HubTagger(tmp_path)
-    assert isinstance(tagger, Tagger)
-    text = " ".join(["otter"] * 50)
-    found_here = tagger.tag(["", text])
-    assert [(item.row, item.start, item.value, item.kind) for item in found_here] == [
-        (1, 6 * at, "otter", "organisation") for at in range(50)
-    ]
-    with pytest.raises(EncoderError):
-        HubTagger(tmp_path / "none").tag(["x"])
 
 
 def test_plain_words_of_attackers_count_near_the_field_only():

@@ -48,7 +48,8 @@ def do_incidents(work: Work) -> dict[str, object]:
 def do_link(work: Work) -> dict[str, object]:
     """Link narratives to incidents."""
     case = work.case
-    found, stories = case.table("incidents"), case.table("narratives")
+    found, tagged = _tagged(work)
+    stories = case.table("narratives")
     _, narrative_vectors = case.vectors("narrative_vectors")
     texts = embed.document_texts(found["name"], found["description"])
     incident_vectors = embed.embed_texts(texts, work.encoder, cache=work.cache)
@@ -69,7 +70,18 @@ def do_link(work: Work) -> dict[str, object]:
         coordinated=_coordinated_shares(case),
     )
     case.write_table("links", result.links)
-    return {"links": result.links.num_rows, "types": counts(result.links, "type"), "context": result.context}
+    return {"links": result.links.num_rows, "types": counts(result.links, "type"), **tagged, "context": result.context}
+
+
+def _tagged(work: Work) -> tuple[pa.Table, dict[str, object]]:
+    """Return the incidents with what the model of the settings reads in them, if there is one, and what it added."""
+    found = work.case.table("incidents")
+    if not work.settings.tagger:
+        return found, {}
+    from greyzone.entities.tagger import HubTagger, tagged_incidents
+
+    found, added = tagged_incidents(found, HubTagger(work.settings.tagger), least=work.doctrine["link.names.tagger_score"])
+    return found, {"entities_tagged": added}
 
 
 def do_impact(work: Work) -> dict[str, object]:

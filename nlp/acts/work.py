@@ -63,6 +63,8 @@ class Settings:
         File or folder of a calibrated model of links; None or "" links by the doctrine's prior and shrink, uncalibrated.
     names
         Tables of names with aliases (ATT&CK groups, STIX bundles, MISP galaxy clusters) by which documents may name what incidents name.
+    tagger
+        Folder, or hub name, of a token-classification model that reads names in the texts of incidents; None or "" reads none.
     seed
         Seed of every random draw.
     """
@@ -85,6 +87,7 @@ class Settings:
     labeller: str | None = None
     link_model: str | None = None
     names: tuple[str, ...] = ()
+    tagger: str | None = None
     seed: int = 0
 
 

@@ -29,6 +29,7 @@ from greyzone.cli.options import (
     PromptOption,
     SeedOption,
     SizeOption,
+    TaggerOption,
     WorkersOption,
     changes,
     read_mapping,
@@ -194,7 +195,13 @@ def read_incidents(
     print_notes(case, "incidents")
 
 
-def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOption = None, names: NamesOption = None) -> None:
+def link(
+    case: CaseArgument,
+    doctrine: DoctrineOption = None,
+    model: LinkModelOption = None,
+    names: NamesOption = None,
+    tagger: TaggerOption = None,
+) -> None:
     """Link narratives to incidents, with the evidence and the odds.
 
     Says how many are worth showing, and what chance alone would give.
@@ -215,7 +222,12 @@ def link(case: CaseArgument, doctrine: DoctrineOption = None, model: LinkModelOp
     tables = [] if names == ["none"] else names
     for path in tables or ():
         read_names(path)
-    advance_case(case, changes(doctrine=doctrine, link_model=chosen, names=tables), until="link")
+    reads = "" if tagger == "none" else tagger
+    if reads:
+        from greyzone.entities.tagger import HubTagger
+
+        HubTagger(reads)
+    advance_case(case, changes(doctrine=doctrine, link_model=chosen, names=tables, tagger=reads), until="link")
     print_notes(case, "link", without=TESTS)
     told: Any = Case(case).notes()["link"]
     shown = told["context"]["displayed"]

@@ -55,6 +55,14 @@ NamesOption = Annotated[
     list[str] | None,
     typer.Option("--names", help="Table of names with aliases (ATT&CK, STIX, MISP), kept for the case; several times; 'none' goes back."),
 ]
+TaggerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tagger",
+        help="Token-classification model (folder or hub name) that reads names in the texts of incidents, kept for the case; "
+        "'none' goes back.",
+    ),
+]
 SizeOption = Annotated[int | None, typer.Option("--min-cluster-size", min=2, help="Fewest documents of a narrative (5 if not given).")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random draw (0 if not given).")]
 WorkersOption = Annotated[

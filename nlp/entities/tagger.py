@@ -1,19 +1,28 @@
-"""Entities that no gazetteer knows, as a token-classification model of the Hugging Face hub reads them.
+"""Entities that no register lists, as a token-classification model of the Hugging Face hub reads them.
 
-A model is optional and enters as a `Tagger`; what it finds is a hypothesis with the model's score, never merged into the matches of a
-gazetteer in silence. Texts longer than the model's window are read in overlapping windows, so that nothing is cut off.
+A model is optional and enters as a `Tagger`. For links it reads what registers write of their incidents (`tagged_incidents`), which is
+little text: what it finds there is then looked for in all documents by the gazetteer, with the same tests of ambiguity and rarity as any
+other name. Texts longer than the model's window are read in overlapping windows, so that nothing is cut off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import pyarrow as pa
 
 from greyzone.errors import EncoderError
+from greyzone.models.hub import find_model
+from greyzone.text import fold
 
 LABELS = {"ORG": "organisation", "LOC": "place", "GPE": "place", "MALWARE": "malware", "MAL": "malware", "ACTOR": "actor", "APT": "actor"}
 """Usual labels of token-classification models (without ``B-``, ``I-``) to kinds; others are passed over, persons among them."""
+
+
+NAMED = ("organisation", "malware", "actor")
+"""Kinds that a model adds to incidents: places are weighed by themselves."""
 
 
 class Tagged(NamedTuple):
@@ -37,57 +46,89 @@ class Tagger(Protocol):
 
 
 class HubTagger:
-    """A token-classification model in a local folder or of the hub.
+    """A token-classification model of transformers.
 
     Parameters
     ----------
     model
-        Folder, or name on the hub (then the network may be used).
+        A folder that transformers saved, or an "organisation/model" of the hub; weights in the safetensors format.
     labels
         The model's labels without ``B-`` and ``I-`` to kinds; None stands for `LABELS`.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such model, or it tags no words.
     """
 
     def __init__(self, model: str | Path, *, labels: Mapping[str, str] | None = None) -> None:
-        self.model = model
-        self.labels = labels
+        from safetensors import SafetensorError
+        from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+
+        self.labels = LABELS if labels is None else labels
+        wanted = "a token-classification model that transformers saved, with weights in the safetensors format"
+        if "/" not in str(model) and not Path(model).is_dir():
+            raise EncoderError(f"no folder {model}", wanted)
+        try:
+            folder = str(find_model(model))
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tags = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        except EncoderError as error:
+            raise EncoderError(error.found, wanted) from error
+        except (OSError, ValueError, SafetensorError) as error:
+            raise EncoderError(f"{model} holds no model that tags words ({' '.join(str(error).split())})", wanted) from error
+        longest = min(int(tokenizer.model_max_length), int(getattr(tags.config, "max_position_embeddings", 512)))
+        # Some tokenizers name no length; the pipeline cuts windows by what the tokenizer says.
+        tokenizer.model_max_length = longest
+        self._read = pipeline(
+            "token-classification", model=tags, tokenizer=tokenizer, aggregation_strategy="simple", stride=longest // 4, device=-1
+        )
 
     def tag(self, texts: Sequence[str]) -> list[Tagged]:
-        """Return the entities of the texts by row and start; equal texts get equal entities.
-
-        Raises
-        ------
-        EncoderError
-            If transformers is missing or the model cannot be loaded.
-        """
-        read = self._pipeline()
-        labels = LABELS if self.labels is None else self.labels
+        """Return the entities of the texts by row and start; equal texts get equal entities."""
         found: list[Tagged] = []
         for row, text in enumerate(texts):
-            for item in read(text) if text.strip() else ():
-                kind = labels.get(str(item["entity_group"]).upper())
+            for item in self._read(text) if text.strip() else ():
+                kind = self.labels.get(str(item["entity_group"]).upper())
                 start, end = int(item["start"]), int(item["end"])
                 if kind is not None and start < end:
                     found.append(Tagged(row, start, end, kind, text[start:end], round(float(item["score"]), 6)))
         return sorted(set(found))
 
-    def _pipeline(self) -> Any:  # noqa: ANN401
-        try:
-            from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
-        except ImportError as error:
-            raise EncoderError("transformers is not installed", remedy="pip install transformers torch") from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(self.model))
-            model = AutoModelForTokenClassification.from_pretrained(str(self.model)).eval()
-        except (OSError, ValueError) as error:
-            raise EncoderError(f"{self.model} cannot be loaded ({type(error).__name__})", "a token-classification model") from error
-        longest = min(int(tokenizer.model_max_length), int(getattr(model.config, "max_position_embeddings", 512)))
-        # Some tokenizers name no length; the pipeline cuts windows by what the tokenizer says.
-        tokenizer.model_max_length = longest
-        return pipeline(
-            "token-classification",
-            model=model,
-            tokenizer=tokenizer,
-            aggregation_strategy="simple",
-            stride=longest // 4,
-            device=-1,
-        )
+
+def tagged_incidents(incidents: pa.Table, tagger: Tagger, *, least: float) -> tuple[pa.Table, int]:
+    """Add what a model reads in the names and descriptions of incidents to their entities.
+
+    Parameters
+    ----------
+    incidents
+        Table of `records.INCIDENTS`.
+    tagger
+        Reads the texts.
+    least
+        Score from which an entity counts.
+
+    Returns
+    -------
+    incidents, added
+        The table with the kinds of `NAMED` that a row did not list, after those that it did; and how many they are.
+    """
+    rows = incidents.select(["name", "description", "entities"]).to_pylist()
+    read: dict[int, list[Tagged]] = {}
+    for item in tagger.tag(["\n".join(filter(None, (row["name"], row["description"]))) for row in rows]):
+        if item.kind in NAMED and item.score >= least:
+            read.setdefault(item.row, []).append(item)
+    added = 0
+    for at, items in read.items():
+        listed = list(rows[at]["entities"] or ())
+        known = {fold(str(entity["value"])) for entity in listed}
+        # The likelier kind of a name that was read as two.
+        for item in sorted(items, key=lambda item: (-item.score, item.start, item.kind)):
+            if (folded := fold(item.value)) not in known:
+                known.add(folded)
+                listed.append({"kind": item.kind, "value": item.value})
+                added += 1
+        rows[at]["entities"] = listed
+    column = incidents.schema.get_field_index("entities")
+    field = incidents.schema.field(column)
+    return incidents.set_column(column, field, pa.array([row["entities"] for row in rows], field.type)), added
