@@ -315,18 +315,20 @@ def test_the_page_follows_the_reader_s_scheme_and_is_light_on_paper(browser, pag
     """What is drawn is no part of the style sheet: it has to be drawn again."""
     seen = (
         "const drawn = (id) => document.getElementById(id)._fullLayout, style = getComputedStyle(document.documentElement);"
-        "return [drawn('impact-plot').paper_bgcolor, style.getPropertyValue('--card').trim(), drawn('timeline-plot').font.color]"
+        "return [drawn('impact-plot').paper_bgcolor, style.getPropertyValue('--card').trim(), drawn('timeline-plot').font.color, "
+        "drawn('impact-plot').width]"
     )
     opened(browser, page)
     light = browser.execute_script(seen)
     assert light[0] == light[1] == "#ffffff"
+    assert light[3] > 900
     try:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
         dark = browser.execute_script(seen)
         assert dark[0] == dark[1] != light[1]
         assert dark[2] != light[2]
         browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
-        assert browser.execute_script(seen) == light
+        assert browser.execute_script(seen) == [*light[:3], 690]
         browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
         assert browser.execute_script(seen) == dark
     finally:

@@ -8,7 +8,8 @@
   const dark = () => !document.documentElement.classList.contains("paper") && window.matchMedia("(prefers-color-scheme: dark)").matches;
   const onDark = ["#6aa9d6", "#e08a5f", "#9dbd78", "#b98fce", "#d9b54a", "#5fb8b0", "#d97493", "#93a5c2", "#c79a72", "#7ea6e0", "#c9975c", "#82c191", "#bb8cc7", "#b5b55c"];
   const onLight = ["#1f5f8b", "#b4532a", "#5d7c3b", "#7a4f8e", "#b08a1e", "#2f8079", "#a23b5a", "#50607a", "#8a6240", "#3f6fb5", "#94642c", "#4d8b5c", "#86548a", "#7c7c2e"];
-  const layout = (more) => Object.assign({ margin: { l: 50, r: 20, t: 15, b: 40 }, paper_bgcolor: shade("card"), plot_bgcolor: shade("card"), font: { family: "system-ui, sans-serif", size: 12, color: shade("ink") }, hoverlabel: { align: "left" } }, more);
+  // A plot does not shrink with the page: on paper it gets the width of A4 between its margins.
+  const layout = (more) => Object.assign(document.documentElement.classList.contains("paper") ? { width: 690 } : { autosize: true }, { margin: { l: 50, r: 20, t: 15, b: 40 }, paper_bgcolor: shade("card"), plot_bgcolor: shade("card"), font: { family: "system-ui, sans-serif", size: 12, color: shade("ink") }, hoverlabel: { align: "left" } }, more);
   const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
   const byId = (id) => document.getElementById(id);
   const cut = (text, length) => (text && text.length > length ? text.slice(0, length - 1) + "…" : text || "");
@@ -418,9 +419,8 @@
   function redraw() { timeline(); network(); impact.course(); }
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   [["beforeprint", true], ["afterprint", false]].forEach(([moment, paper]) => window.addEventListener(moment, () => {
-    const before = dark();
     document.documentElement.classList.toggle("paper", paper);
-    if (before !== dark()) redraw();
+    redraw();
   }));
 
   narrativeRows(); linkRows(); timeline(); network();
