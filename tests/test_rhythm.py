@@ -22,7 +22,9 @@ def _trace(posts: list[np.ndarray]) -> Trace:
     found, column = np.unique(minute, return_inverse=True)
     incidence = sparse.csr_array((np.ones(len(minute)), (account, column)), shape=(len(posts), len(found)))
     items = np.array([f"rhythm:{stamp:010d}" for stamp in found], dtype=object)
-    return Trace("rhythm-1m", np.arange(len(posts)), items, incidence, account, column, np.arange(len(minute)), True, "", 60)
+    return Trace(
+        "rhythm-1m", np.arange(len(posts)), items, incidence, account, column, np.arange(len(minute)), minute * 60_000_000, True, "", 60
+    )
 
 
 def _shifts(seed: int, accounts: int = 150) -> list[np.ndarray]:

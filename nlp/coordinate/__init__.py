@@ -1,11 +1,11 @@
 """Accounts that act together more than chance explains, with every ordinary explanation tested beside.
 
 Coordination is a statement about behaviour: it is neither a statement about intent nor about who stands behind an account. Read the
-modules in this order: `traces` (what is shared), `bicm`, `communities` and `chance` (what chance would share), `pairs`, `cores` and
-`groups` (who shares more), `membership` (how surely an account belongs), `accounts` (how far each is from chance, in a group or not),
-`explanations` (what else might account for it), `tracking` (which group is which of the last run, and when it acts or sleeps), `stage`
-(all of it). `shares` takes any table of who shared what when; `baselines` holds the rules of the literature, which `compare_rules` puts
-beside.
+modules in this order: `traces` (what is shared), `pace` (how soon after each other), `bicm`, `communities` and `chance` (what chance would
+share), `pairs`, `cores` and `groups` (who shares more), `membership` (how surely an account belongs), `accounts` (how far each is from
+chance, in a group or not), `explanations` (what else might account for it), `tracking` (which group is which of the last run, and when it
+acts or sleeps), `stage` (all of it). `shares` takes any table of who shared what when; `baselines` holds the rules of the literature, which
+`compare_rules` puts beside.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone import records
-from greyzone.coordinate import fast, rhythm
+from greyzone.coordinate.traces import family_of
 
 SMALLEST_PAIR = 1e-15
 """Least p of a pair that is combined: the Gamma tail of the pair statistic is an approximation, and the tangent has a pole at 0."""
@@ -46,8 +46,8 @@ def account_chances(edges: pa.Table, traces: pa.Table) -> pa.Table:
     """
     edges, traces = records.check(edges, records.EDGES, "edges"), records.check(traces, records.TRACES, "traces")
     sizes = {row["trace"]: row["accounts"] for row in traces.to_pylist() if row["supported"]}
-    scales = Counter(_family(name) for name in sizes)
-    votes = {name: 1 / scales[_family(name)] for name in sizes}
+    scales = Counter(family_of(name) for name in sizes)
+    votes = {name: 1 / scales[family_of(name)] for name in sizes}
     ends = pc.unique(pa.chunked_array([edges[side].combine_chunks() for side in ("account_a", "account_b")])).sort()
     a, b = (pc.index_in(edges[side], value_set=ends).to_numpy().astype(np.int64) for side in ("account_a", "account_b"))
     evidence = np.zeros(len(ends))
@@ -71,9 +71,3 @@ def account_chances(edges: pa.Table, traces: pa.Table) -> pa.Table:
         for place, account in enumerate(ends.to_pylist())
     ]
     return records.table(sorted(found, key=lambda row: (row["p"], row["account"])), records.ACCOUNTS)
-
-
-def _family(trace: str) -> str:
-    """Return the family that a trace of this name votes in, as `greyzone.coordinate.traces.Trace.family`."""
-    family = trace.partition("-")[0]
-    return family if family in (fast.FAMILY, rhythm.FAMILY) else trace

@@ -1,8 +1,9 @@
 """What chance would do, in the whole population and within every community of taste.
 
 A pair of one community must beat both nulls: its p is the larger one of the p under the model of the whole population and the p under the
-model of its community, where items have the popularity they have there. A taste is a tendency: an item that more than ``community_most``
-of a community's sharing accounts share is beyond what taste tells, or a large group would be its own excuse. Such items keep the
+model of its community, where items have the popularity they have there. A taste is a tendency, and tells what is shared and not when: an
+item that more than ``community_most`` of a community's sharing accounts share, or that they come to sooner after each other than accounts
+come to other items (`greyzone.coordinate.pace`), is beyond what taste tells, or a large group would be its own excuse. Such items keep the
 probabilities of the whole population in the community's null too.
 
 Null graphs are drawn community by community, so that the cores that a shared taste alone makes are in the distribution that a group is
@@ -11,6 +12,7 @@ compared with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,8 @@ from scipy import sparse
 from greyzone.coordinate.bicm import Bicm, Doubles, Ints, fit_bicm, sample_bicm
 from greyzone.coordinate.communities import find_communities
 from greyzone.coordinate.pairs import Judge, PairNull, pair_null
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +35,18 @@ class Part:
     accounts
         (s,) int64 rows of the incidence, ascending.
     model
-        Over these accounts, without the items that most of them share.
-    most
-        (m,) bool, the items that most of them share.
+        Over these accounts, without the items that are beyond their taste.
+    beyond
+        (m,) bool, these items: most of them share them, or in a hurry.
     """
 
     accounts: Ints
     model: Bicm
-    most: npt.NDArray[np.bool_]
+    beyond: Mask
 
     def pair_null(self, whole: Bicm, weights: Doubles) -> PairNull:
-        """Return what chance gives a pair of the community: its own model, and that of the whole population for what most share."""
-        own, rest = pair_null(self.model, np.where(self.most, 0.0, weights)), pair_null(whole, np.where(self.most, weights, 0.0))
+        """Return what chance gives a pair of the community: its own model, and that of the whole population beyond its taste."""
+        own, rest = pair_null(self.model, np.where(self.beyond, 0.0, weights)), pair_null(whole, np.where(self.beyond, weights, 0.0))
         classes, account_class = np.unique(
             np.stack([own.account_class, rest.account_class[self.accounts]], axis=1), axis=0, return_inverse=True
         )
@@ -97,9 +101,9 @@ class Chance:
         nobody = np.flatnonzero(self.community < 0)
         draws = [(self.whole, nobody, nobody, np.arange(len(heavy)))]
         for part in self.parts:
-            most = part.most[heavy]
-            draws.append((part.model, np.arange(len(part.accounts)), part.accounts, np.flatnonzero(~most)))
-            draws.append((self.whole, part.accounts, part.accounts, np.flatnonzero(most)))
+            beyond = part.beyond[heavy]
+            draws.append((part.model, np.arange(len(part.accounts)), part.accounts, np.flatnonzero(~beyond)))
+            draws.append((self.whole, part.accounts, part.accounts, np.flatnonzero(beyond)))
         rows, columns = [], []
         for model, own, accounts, items in draws:
             if len(own) and len(items):
@@ -112,7 +116,9 @@ class Chance:
         return found, weights[heavy]
 
 
-def fit_chance(incidence: sparse.csr_array, *, smallest: float, most: float, rng: np.random.Generator) -> Chance:
+def fit_chance(
+    incidence: sparse.csr_array, *, smallest: float, most: float, hurried: Callable[[Ints], Mask], rng: np.random.Generator
+) -> Chance:
     """Fit the model of the whole population and those of its communities.
 
     Parameters
@@ -123,6 +129,8 @@ def fit_chance(incidence: sparse.csr_array, *, smallest: float, most: float, rng
         Effective accounts of a community that gets a null of its own.
     most
         Share of a community's sharing accounts from which an item is beyond its taste.
+    hurried
+        Tells which items some accounts, (s,) int64 rows, come to so soon after each other that taste does not explain it, (m,) bool.
     rng
         For the search for communities.
     """
@@ -132,7 +140,7 @@ def fit_chance(incidence: sparse.csr_array, *, smallest: float, most: float, rng
     for number in range(int(community.max(initial=-1)) + 1):
         accounts = np.flatnonzero(community == number)
         inside = sparse.csr_array(incidence[accounts])
-        beyond = np.bincount(inside.indices, minlength=incidence.shape[1]) > most * len(accounts)
+        beyond = (np.bincount(inside.indices, minlength=incidence.shape[1]) > most * len(accounts)) | hurried(accounts)
         inside.data[beyond[inside.indices]] = 0.0
         inside.eliminate_zeros()
         parts.append(Part(accounts, _fit(inside), beyond))

@@ -8,14 +8,16 @@ with most ties. Draws stop where they would cost more than ``resample_budget`` m
 
 Groups of different traces with a Jaccard overlap of ``merge_overlap`` are one. Its p is the Cauchy combination (Liu and Xie 2020) over all
 traces that the data support, in which every family of traces has one vote, divided among its scales. A trace that did not find the group
-counts as p = .5, so that looking at many traces and windows has its price, and one that found it with a larger p counts no worse.
+counts as p = .5, so that looking at many traces and windows has its price, and one that found it with a larger p counts no worse. Where
+a common taste explains a group better, one of too few accounts for a null of their own, because its members come to what they share no
+sooner than others come to their items (`greyzone.coordinate.pace`), the p of that test is the group's.
 Benjamini-Hochberg over groups gives q.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse, special, stats
@@ -24,6 +26,7 @@ from greyzone.coordinate import rhythm
 from greyzone.coordinate.bicm import Doubles, Ints
 from greyzone.coordinate.chance import Chance, fit_chance
 from greyzone.coordinate.cores import core_groups, core_numbers
+from greyzone.coordinate.pace import Arrivals, Hurry, Pace, shared_items, taste_p
 from greyzone.coordinate.pairs import Judges, Pairs, item_weights, kept_pairs, pair_work
 from greyzone.coordinate.traces import Trace
 from greyzone.doctrine import Doctrine
@@ -71,6 +74,19 @@ class Network:
     groups: tuple[TraceGroup, ...]
     note: str
 
+    def driving(self, accounts: Ints, doctrine: Doctrine) -> tuple[Ints, Ints]:
+        """Return the items that ``driving_members`` of `accounts` share, and more than the null expects, and how many share each.
+
+        The null expects a number of them that is the sum of their probabilities; p is its Poisson tail, at most ``driving_p``.
+        """
+        inside = np.flatnonzero(np.isin(self.trace.accounts, accounts))
+        count = np.bincount(self.trace.incidence[inside].indices, minlength=len(self.trace.items)).astype(np.int64)
+        columns = np.flatnonzero((count >= doctrine["coordination.driving_members"]) & (self.weights > 0))
+        if len(columns):
+            expected = self.chance.expected(inside)[columns]
+            columns = columns[special.pdtrc(count[columns] - 1, expected) <= doctrine["coordination.driving_p"]]
+        return columns, count[columns]
+
     def residual(self, accounts: Ints, covered: np.ndarray) -> Ints:
         """Return which of `accounts` are still in a core once the items in `covered` (m,) bool are taken away.
 
@@ -87,13 +103,43 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Groups of several traces that are one, before items and explanations."""
+    """Groups of several traces that are one, before items and explanations; `taste` is the p of common taste, None where not testable."""
 
     accounts: Ints
     traces: tuple[str, ...]
     core: int
     p: float
     q: float
+    taste: float | None = None
+
+
+class _Taste:
+    """Whether groups of a trace come to its items sooner than accounts that are in none of its cores."""
+
+    def __init__(self, network: Network, doctrine: Doctrine) -> None:
+        self.network, self.doctrine = network, doctrine
+        self.arrivals = Arrivals.of(network.trace)
+        self.pace = Pace(
+            self.arrivals.among(~np.isin(network.trace.accounts, np.concatenate([group.accounts for group in network.groups])))
+        )
+
+    def p(self, accounts: Ints) -> float | None:
+        """Return the p of a group under common taste, None where the data do not tell, or the null of the trace knows tastes as large."""
+        if len(accounts) >= smallest_community(len(self.network.trace.accounts), self.doctrine):
+            return None
+        columns, count = self.network.driving(accounts, self.doctrine)
+        if self.pace.items < self.doctrine["coordination.pace_items"] or not len(columns):
+            return None
+        items, place = np.unique(shared_items(self.network.trace)[columns], return_inverse=True)
+        votes = np.bincount(place.ravel(), weights=self.network.weights[columns] * count * (count - 1)).astype(np.float64)
+        pace = self.pace.of_items(self.arrivals.among(np.isin(self.network.trace.accounts, accounts)))[items]
+        dated = ~np.isnan(pace)
+        return taste_p(pace[dated], votes[dated], self.doctrine["coordination.pace_spread"]) if dated.any() else None
+
+
+def smallest_community(accounts: int, doctrine: Doctrine) -> float:
+    """Return the effective accounts from which a community among so many accounts has a null of its own."""
+    return max(doctrine["coordination.community_accounts"], doctrine["coordination.community_share"] * accounts)
 
 
 def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> Network:
@@ -108,8 +154,9 @@ def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> 
     if trace.family == rhythm.FAMILY:
         chance, weights = rhythm.fit_clock(trace.incidence, trace.items), np.ones(len(trace.items))
     else:
-        smallest = max(doctrine["coordination.community_accounts"], doctrine["coordination.community_share"] * n)
-        chance = fit_chance(trace.incidence, smallest=smallest, most=doctrine["coordination.community_most"], rng=rng)
+        limit = doctrine.section("coordination")
+        hurry = Hurry(trace, least=int(limit["pace_items"]), members=int(limit["driving_members"]), most=limit["community_pace"])
+        chance = fit_chance(trace.incidence, smallest=smallest_community(n, doctrine), most=limit["community_most"], hurried=hurry, rng=rng)
         weights = np.where(degrees > 1, item_weights(degrees, n), 0.0)
     judge = chance.judge(weights, threshold)
     shared, light = _weighted_only(trace.incidence, weights)
@@ -153,10 +200,12 @@ def merge_groups(networks: list[Network], doctrine: Doctrine) -> list[Group]:
         united.setdefault(root(index), []).append(group)
     families = Counter(network.trace.family for network in networks)
     votes = {network.trace.name: 1 / families[network.trace.family] for network in networks}
-    merged = [_united(parts, votes) for parts in united.values()]
+    shown = [network for network in networks if network.groups and network.trace.family != rhythm.FAMILY]
+    taste = {network.trace.name: _Taste(network, doctrine) for network in shown}
+    merged = [_united(parts, votes, taste) for parts in united.values()]
     merged.sort(key=lambda group: (tuple(group.accounts.tolist()), group.traces))
     q_values = false_discovery(np.array([group.p for group in merged]))
-    return [Group(group.accounts, group.traces, group.core, group.p, float(q)) for group, q in zip(merged, q_values, strict=True)]
+    return [replace(group, q=float(q)) for group, q in zip(merged, q_values, strict=True)]
 
 
 def cauchy(p_values: Doubles, votes: Doubles) -> float:
@@ -174,13 +223,16 @@ def false_discovery(p_values: Doubles) -> Doubles:
     return q
 
 
-def _united(parts: list[TraceGroup], votes: dict[str, float]) -> Group:
+def _united(parts: list[TraceGroup], votes: dict[str, float], taste: dict[str, _Taste]) -> Group:
     best: dict[str, float] = {}
     for part in parts:
         best[part.trace] = min(part.p, best.get(part.trace, 1.0))
     p = cauchy(np.array([min(best.get(name, 0.5), 0.5) for name in votes]), np.array(list(votes.values())))
     accounts = np.unique(np.concatenate([part.accounts for part in parts]))
-    return Group(accounts, tuple(best), max(part.core for part in parts), p, p)
+    told = [told for name in best if name in taste and (told := taste[name].p(accounts)) is not None]
+    by_taste = cauchy(np.array(told), np.ones(len(told))) if told else None
+    p = p if by_taste is None else max(p, by_taste)
+    return Group(accounts, tuple(best), max(part.core for part in parts), p, p, by_taste)
 
 
 def _weighted_only(incidence: sparse.csr_array, weights: Doubles) -> tuple[sparse.csr_array, Doubles]:

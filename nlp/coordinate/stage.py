@@ -180,9 +180,13 @@ def _edges(networks: dict[str, Network], groups: list[tuple[str, Group]], corpus
 
 def _trace_row(trace: Trace, network: Network | None, merged: list[Group], events: list[Group], doctrine: Doctrine) -> Row:
     notes = [network.note if network else trace.note]
-    weak = sum(trace.name in group.traces and group.q > doctrine["coordination.fdr"] for group in merged)
+    weak = [group for group in merged if trace.name in group.traces and group.q > doctrine["coordination.fdr"]]
     if weak:
-        notes.append(f"{weak} groups above q = {doctrine['coordination.fdr']:g} not listed")
+        taste = sum(group.taste is not None and group.p <= group.taste for group in weak)
+        told = (
+            f", {taste} of them because common taste explains as much: they come to what they share no sooner than others" if taste else ""
+        )
+        notes.append(f"{len(weak)} groups above q = {doctrine['coordination.fdr']:g} not listed{told}")
     single = sum(trace.name in group.traces for group in events)
     if single:
         notes.append(f"{single} groups that share windows of a single item not listed: an event, not a pattern")

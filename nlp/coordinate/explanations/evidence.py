@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from greyzone.coordinate.bicm import Ints
 from greyzone.coordinate.groups import Group, Network
@@ -38,19 +37,12 @@ class Evidence:
 
 
 def gather(network: Network, group: Group, corpus: Corpus, doctrine: Doctrine) -> Evidence:
-    """Collect the items that ``driving_members`` members share, and more of them than the null expects.
-
-    The null expects a number of members that is the sum of their probabilities; p is its Poisson tail, at most ``driving_p``.
-    """
+    """Collect the items that show the group in the trace (`Network.driving`) and the members' documents behind them."""
     del corpus
     trace = network.trace
     member = np.isin(trace.accounts, group.accounts)
-    inside = np.bincount(trace.incidence[np.flatnonzero(member)].indices, minlength=len(trace.items)).astype(np.int64)
-    columns = np.flatnonzero((inside >= doctrine["coordination.driving_members"]) & (network.weights > 0))
-    if len(columns):
-        expected = network.chance.expected(np.flatnonzero(member))[columns]
-        columns = columns[special.pdtrc(inside[columns] - 1, expected) <= doctrine["coordination.driving_p"]]
+    columns, inside = network.driving(group.accounts, doctrine)
     start = np.searchsorted(trace.share_item, columns, side="left")
     stop = np.searchsorted(trace.share_item, columns, side="right")
     rows = [np.unique(trace.share_document[a:b][member[trace.share_account[a:b]]]) for a, b in zip(start, stop, strict=True)]
-    return Evidence(network, columns, inside[columns], rows)
+    return Evidence(network, columns, inside, rows)

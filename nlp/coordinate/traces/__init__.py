@@ -33,7 +33,7 @@ from greyzone.coordinate.fast import MINUTE, widths
 from greyzone.coordinate.paraphrases import Paraphrases
 from greyzone.coordinate.traces import addressed, content
 from greyzone.coordinate.traces.corpus import TIMED, UNDATED, Corpus, Labels, Mask, read_corpus
-from greyzone.coordinate.traces.incidence import Coded, Items, Shares, Trace, assemble
+from greyzone.coordinate.traces.incidence import Coded, Items, Shares, Trace, assemble, family_of
 from greyzone.coordinate.traces.timed import fast, posting
 from greyzone.doctrine import Doctrine
 
@@ -50,6 +50,7 @@ __all__ = [
     "Trace",
     "build_traces",
     "content_shares",
+    "family_of",
     "read_corpus",
     "traces_of",
 ]

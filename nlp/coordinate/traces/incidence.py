@@ -11,9 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from greyzone.coordinate import fast, rhythm
 from greyzone.coordinate.bicm import Ints
-from greyzone.coordinate.traces.corpus import Corpus, Labels, Mask, ranks
+from greyzone.coordinate.traces.corpus import UNDATED, Corpus, Labels, Mask, ranks
 from greyzone.doctrine import Doctrine
+
+FAMILIES = (fast.FAMILY, rhythm.FAMILY)
+"""Timed families, whose traces are named ``<family>-<width>``; every other trace is a family by itself."""
+
+
+def family_of(trace: str) -> str:
+    """Return the family that the trace of a name belongs to."""
+    family = trace.partition("-")[0]
+    return family if family in FAMILIES else trace
 
 
 class Shares(NamedTuple):
@@ -114,6 +124,8 @@ class Trace:
         (n, m) float64 of ones.
     share_account, share_item, share_document
         (shares,) int64: row of `accounts`, column of `items`, row of the documents; ordered by (item, time, document).
+    share_time
+        (shares,) int64 microseconds, or `UNDATED` where the time is not good to a minute.
     supported
         Whether the data allow a test.
     note
@@ -131,6 +143,7 @@ class Trace:
     share_account: Ints
     share_item: Ints
     share_document: Ints
+    share_time: Ints
     supported: bool
     note: str
     seconds: float | None = None
@@ -139,7 +152,7 @@ class Trace:
     @property
     def family(self) -> str:
         """What is shared, whatever the scale: scales of one family weigh as one trace."""
-        return self.name if self.seconds is None else self.name.partition("-")[0]
+        return family_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +203,8 @@ def assemble(corpus: Corpus, name: str, shares: Coded, doctrine: Doctrine, *, se
     order = np.lexsort((rows, corpus.time[rows], codes))
     note = "; ".join([problem, *notes] if problem else notes)
     names = shares.items.chosen(items)
-    found = (row[account[order]], column[codes[order]], rows[order])
+    rows = rows[order]
+    found = (row[account[order]], column[codes[order]], rows, np.where(corpus.timed[rows], corpus.time[rows], UNDATED))
     return Trace(name, accounts, names, incidence, *found, not problem, note, seconds, shares.minimum)
 
 
