@@ -10,7 +10,8 @@ import pytest
 from greyzone.doctrine import load_doctrine
 from greyzone.incidents import canonicalise
 from greyzone.incidents.canonical import _with_onset
-from greyzone.incidents.crowds import Crowds
+from greyzone.incidents.crowds import Crowd, Crowds
+from greyzone.incidents.naming import known_as, with_mentions
 from greyzone.incidents.rarity import rarity_of
 from greyzone.incidents.record import record_of
 from greyzone.records import REPORTS, table
@@ -182,12 +183,78 @@ def test_crowds_count_what_a_date_and_a_state_leave():
     records = [record_of(row) for row in table(rows, REPORTS).to_pylist()]
     numbers = DOCTRINE.section("canonical")
     told = dict(Crowds(records, numbers).where_and_when(0, 1))
-    # 1 and 2 May lie a day apart: slack_days around each. Source b has even days of May; of the report without a state the part counts
-    # that names EE among those that name one.
-    near = [record for record in records if record.source == "b" and record.lo <= records[0].hi + 5 and record.hi >= records[0].lo - 5]
-    named = sum("EE" in record.states for record in near)
-    assert named == 3
-    assert f"one of {3 + 1 * 3 / 4:.0f}" in told or told["one of 4"] < 0
+    # 1 and 2 May, a day around both: 30 April to 4 May less an hour. Source b has the even days of May, so that 2 May and 23 hours less
+    # of 4 May are left, and the reports of 4 May, one of EE, one of FR, one of nobody, begin an hour too late.
+    whole = Crowd.of([record.onset for record in records if record.source == "b" and record.onset])
+    within = whole.within(records[0].lo - 1, records[1].hi + 1)
+    naive = 0.0
+    for record in records:
+        if record.source == "b":
+            met = min(record.hi, records[1].hi + 1) - max(record.lo, records[0].lo - 1)
+            naive += max(met, 0.0) / (record.hi - record.lo)
+    assert within == pytest.approx(naive)
+    # Source a has 1 May and 23 hours less of 3 May: the larger of the two.
+    assert told["one of 2"] == pytest.approx(np.log(numbers["counterpart"] / numbers["rivals"]))
+
+
+def test_a_year_is_hardly_a_rival_of_days_and_days_are_rivals_of_a_year():
+    crowd = Crowd.of([(0.0, 365.0), (100.0, 101.0), (200.0, 201.0)])
+    assert crowd.within(99.0, 102.0) == pytest.approx(1 + 3 / 365)
+    assert crowd.within(-10.0, 400.0) == pytest.approx(3)
+    assert crowd.within(500.0, 600.0) == 0
+
+
+def test_several_states_that_both_list_leave_few_reports():
+    several = {"target_states": ["EE", "LV", "LT"]}
+    others = [report(report_id=f"rep-x{at:02}", source="two", target_states=["EE"]) for at in range(20)]
+    assert any(name == "one of 1" for name in ways(several, several, others))
+    assert any(name == "one of 21" for name in ways({"target_states": ["EE"]}, several, others))
+
+
+def test_a_vague_onset_leaves_the_disclosure_to_compare_and_a_day_does_not():
+    vague = {"onset_lo": day(1, 1), "onset_hi": day(4, 30), "disclosed_lo": day(5, 4), "disclosed_hi": day(5, 4, 23)}
+    assert any(name.startswith("public within") for name in ways({}, vague, []))
+    exact = vague | {"onset_lo": day(4, 2), "onset_hi": day(4, 2, 23)}
+    assert not any(name.startswith("public within") for name in ways({}, exact, []))
+
+
+def test_an_actor_that_one_lists_and_the_other_mentions_is_shared():
+    def told(at: int, source: str, description: str, *actors: str) -> dict[str, object]:
+        named = [{"kind": "actor", "value": actor} for actor in actors]
+        return report(report_id=f"rep-{at}", source=source, description=description, entities=named)
+
+    rows = [
+        told(0, "a", "Otters of UAC-9914, aka Winter Otter, sank a pier", "Winter Otter"),
+        told(1, "b", "A pier sank", "UAC-9914"),
+        told(2, "c", "The United Kingdom and otters", "Silent (WINTER OTTER)"),
+        told(3, "d", "A pier of Estonia", "Estonia"),
+    ]
+    records = with_mentions([record_of(row) for row in table(rows, REPORTS).to_pylist()])
+    found = [{name.removeprefix("actor:") for name in record.mentioned} for record in records]
+    assert found[0] == {"winterotter", "uac9914"}
+    assert found[1] == {"uac9914"}
+    assert found[2] == {"silentwinterotter", "winterotter"}
+    # A state is no actor's name.
+    assert found[3] == set()
+    together = told(4, "e", "", "Winter Otter", "Cold Otter")
+    records = [record_of(row) for row in table([rows[0], together], REPORTS).to_pylist()]
+    assert known_as(records)[0] == {"actor:winterotter", "actor:coldotter"}
+
+
+def test_the_texts_that_a_list_joins_to_a_report_are_other_reports():
+    row = report(description="Otters sank a pier | Beavers flooded a mill")
+    record = record_of(table([row], REPORTS).to_pylist()[0])
+    assert {"otter", "pier"} <= record.text
+    assert not {"beaver", "mill"} & record.text
+
+
+def test_words_count_by_the_place_where_they_stand():
+    filler = "so it was said of them and it was not so " * 10
+    rows = [report(report_id=f"rep-{at}", source=source, name="Pier", description=filler + "beavers") for at, source in enumerate("ab")]
+    records = [record_of(row) for row in table(rows, REPORTS).to_pylist()]
+    worth = rarity_of(records, DOCTRINE.section("canonical")).worth(0, 1)
+    assert worth["beaver"] == 0
+    assert worth["pier"] > 0
 
 
 def test_a_day_whose_day_and_month_changed_places_still_meets_the_other_source():

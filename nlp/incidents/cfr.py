@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from greyzone.incidents.reports import (
     Draft,
+    addresses_in,
     clean_text,
     content_key,
     is_generic,
@@ -79,7 +80,7 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft | No
     if not states and (match := _TARGETING.match(name)):
         states, basis = states_of([name[match.end() :]])[0], "title"
     mended += [reject("target is no known state", value, path, offset, action="repaired") for value in strange if not states]
-    urls = unique(url.rstrip(",;") for column in (*_ORDER[-3:], "Response") for url in re.findall(r"https?://\S+", cells[column]))
+    urls = unique(addresses_in(cells[column] for column in (*_ORDER[-3:], "Response")))
     response = next((word for word in _RESPONSES if cells["Response"].strip().startswith(word)), "")
     actors, names, unread = _actors(clean_text(row.get("Affiliations")), clean_text(cells["Sponsor"]), response)
     mended += [reject("sponsor is no known state", value, path, offset, action="repaired") for value in unread]

@@ -9,11 +9,10 @@ Admiralty: 1 if a court, CERT or police document is cited, 2 for two or more hos
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from greyzone.incidents.reports import Draft, clean_text, moment_of, number_code, onset_interval, reject, technique_of, unused
+from greyzone.incidents.reports import Draft, addresses_in, clean_text, moment_of, number_code, onset_interval, reject, technique_of, unused
 from greyzone.places import state_code
 
 COLUMNS = frozenset({"Cyberincidentnum", "Name", "StateA", "StateB", "interactionstartdate"})
@@ -90,7 +89,7 @@ def _integer(text: str | None) -> int | None:
 
 
 def _urls(text: str | None) -> list[str]:
-    return [url.rstrip(";,") for url in re.findall(r"https?://\S+", text or "")]
+    return addresses_in([text or ""])
 
 
 def _technique(row: Mapping[str, str], text: str) -> str:

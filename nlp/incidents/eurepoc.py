@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from greyzone.dates import Moment
 from greyzone.incidents.reports import (
     Draft,
+    addresses_in,
     clean_text,
     coarse,
     disclosure,
@@ -96,7 +97,7 @@ def read_row(row: Mapping[str, str], path: str, offset: int) -> tuple[Draft, lis
         reach=_reach(categories, subcodes),
         admiralty=_admiralty(row.get("source_incident_detection_disclosure", ""), row.get("attribution_basis", "")),
         information_operation=True if "doxing" in kinds else None,
-        urls=[value for value in cell("sources_url") if value.startswith("http")],
+        urls=addresses_in(cell("sources_url")),
         flags=flags + untimely,
         extra=unused(row, _USED),
     )

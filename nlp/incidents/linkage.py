@@ -11,8 +11,9 @@ among four hundred. Added are log-likelihood ratios:
 - states: ln of the share of events of which two sources name a common target (``state_agree``), or none though both name some; unknown
   states count nothing, and states that the text of a report without targets names count where they meet
 - words of names and texts: measured, see `greyzone.incidents.rarity`
-- actors by any of their names, things (malware, CVEs, organisations, addresses), addresses of press reports: nats of the rarest shared one;
-  different named actors and different suspected states count against
+- actors by any of their names, listed by one report and listed or mentioned by the other (`greyzone.incidents.naming`), things (malware,
+  CVEs, organisations, addresses), addresses of press reports: nats of the rarest shared one; different named actors and different
+  suspected states count against
 - technique class: same, compatible, different
 
 A source lists an event once: the odds of a pair are divided by one plus the odds of its rivals, the pairs of either report with other
@@ -31,6 +32,7 @@ from typing import NamedTuple
 from greyzone.doctrine import Doctrine
 from greyzone.incidents.blocking import alike, candidates
 from greyzone.incidents.crowds import Crowds
+from greyzone.incidents.naming import known_as, with_mentions
 from greyzone.incidents.rarity import Rarity, rarity_of
 from greyzone.incidents.record import Record, gap, public_gap
 
@@ -80,7 +82,8 @@ def compare(records: Sequence[Record], doctrine: Doctrine) -> Linkage:
         The pairs whose posterior reaches ``canonical.review``, best first, ties by ids, and a question about two reports of one source.
     """
     numbers = doctrine.section("canonical")
-    judge = _Judge(records, rarity_of(records, numbers), Crowds(records, numbers), _aliases(records), numbers)
+    records = with_mentions(records)
+    judge = _Judge(records, rarity_of(records, numbers), Crowds(records, numbers), known_as(records), numbers)
     pairs: list[Pair] = []
     odds: dict[tuple[int, int], float] = {}
     for a, b in candidates(records, judge.rarity, int(numbers["block"])):
@@ -101,16 +104,6 @@ def compare(records: Sequence[Record], doctrine: Doctrine) -> Linkage:
             pairs.append(Pair(a, b, posterior, told + beside))
     pairs.sort(key=lambda pair: (-pair.posterior, pair.a, pair.b))
     return Linkage(pairs, judge.retold)
-
-
-def _aliases(records: Sequence[Record]) -> dict[str, frozenset[str]]:
-    """Return the names that some report gives to one actor together, for each name; a report that suspects several actors says nothing."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        if len(record.actor_states) <= 1 and 1 < len(record.actors) <= 6:
-            for name in record.actors:
-                found[name] |= record.actors
-    return {name: frozenset(names) for name, names in found.items()}
 
 
 def _rivals(
@@ -147,7 +140,7 @@ class _Judge:
     records: Sequence[Record]
     rarity: Rarity
     crowds: Crowds
-    known_as: Mapping[str, frozenset[str]]
+    actors: Sequence[frozenset[str]]
     numbers: Numbers
 
     def may_reach(self, a: int, b: int, mass: float) -> bool:
@@ -156,7 +149,7 @@ class _Judge:
         best = math.log(numbers["counterpart"] / numbers["rivals"]) + numbers["technique_same"] + math.log(numbers["date_agree"])
         best += _BEST_STATE * (not one.actor_states.isdisjoint(other.actor_states))
         best += numbers["thing_clip"] * (not one.things.isdisjoint(other.things))
-        best += numbers["address_clip"] * (not one.urls.isdisjoint(other.urls)) + numbers["actor_clip"] * bool(one.actors and other.actors)
+        best += numbers["address_clip"] * (not one.urls.isdisjoint(other.urls)) + numbers["actor_clip"] * bool(self._shared_actors(a, b))
         return best + self.rarity.shared(mass) > numbers["least_odds"]
 
     def evidence(self, a: int, b: int, mass: float, *, say: bool = False) -> list[tuple[str, float]]:
@@ -174,8 +167,8 @@ class _Judge:
             if not mine.isdisjoint(theirs):
                 best = max(sorted(mine & theirs), key=lambda key: self.rarity.idf(one.source, other.source, key))
                 content.append((f"{kind} ({best.partition(':')[2][:60]})", min(clip, self.rarity.idf(one.source, other.source, best))))
-        if one.actors and other.actors:
-            content.append(self._actors(one, other))
+        if one.actors or other.actors:
+            content.append(self._actors(a, b))
         total = math.fsum(value for _, value in content)
         if total > numbers["content_clip"]:
             content.append(("clip", numbers["content_clip"] - total))
@@ -203,12 +196,16 @@ class _Judge:
         meet = gap(one, other) == 0 and public_gap(one, other) in (0, None)
         return meet and self.rarity.overlap(a, b) >= self.numbers["retold"] and self.twins(a, b, self.numbers["same_source"])
 
-    def _actors(self, one: Record, other: Record) -> tuple[str, float]:
-        wider = [frozenset().union(*(self.known_as.get(name, frozenset()) for name in side.actors), side.actors) for side in (one, other)]
-        if both := sorted((one.actors & wider[1]) | (other.actors & wider[0])):
+    def _shared_actors(self, a: int, b: int) -> frozenset[str]:
+        """Return the actors that one report lists, by any name, and the other lists or mentions: what both mention the words say."""
+        return (self.records[a].mentioned & self.actors[b]) | (self.records[b].mentioned & self.actors[a])
+
+    def _actors(self, a: int, b: int) -> tuple[str, float]:
+        one, other = self.records[a], self.records[b]
+        if both := sorted(self._shared_actors(a, b)):
             rarest = max(self.rarity.idf(one.source, other.source, name) for name in both)
             return f"actors ({both[0].partition(':')[2]})", min(self.numbers["actor_clip"], self.numbers["actor_weight"] * rarest)
-        return "actors", -self.numbers["actors_differ"]
+        return "actors", -self.numbers["actors_differ"] if one.actors and other.actors else 0.0
 
 
 def _technique(a: str, b: str, numbers: Numbers) -> float:

@@ -26,6 +26,7 @@ from greyzone.errors import InputError
 from greyzone.incidents.reports import (
     TECHNIQUE_CLASSES,
     Draft,
+    addresses_in,
     clean_text,
     disclosure,
     is_generic,
@@ -171,7 +172,7 @@ def read_row(
         reach=one("reach") if one("reach") in REACHES else None,
         admiralty=int(one("admiralty")) if re.fullmatch(r"[1-6]", one("admiralty")) else 6,
         information_operation=_truth(one("information_operation")),
-        urls=[url for cell in cells("urls") for url in re.findall(r"https?://\S+", cell)],
+        urls=addresses_in(cells("urls")),
         flags=flags + untimely,
         extra=unused(row, [column for columns in mapped.columns.values() for column in columns]),
     )

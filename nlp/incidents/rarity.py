@@ -2,7 +2,8 @@
 
 Words: S = sum of g(w) idf(w) over the words of both, times 1/2 + the part of the shorter report's words that this is; idf(w) =
 -ln max(p_A(w), p_B(w)) by the shares of the reports of the two sources that hold w (Winkler 1989 on frequencies in Fellegi-Sunter weights),
-g = 1 for a word of both names, 3/4 of one name, 1/2 of neither. Frequencies of a source say nothing of other sources, so that one more
+g the mean over both reports of 1 for a word of the name, 1/2 for one of the lead (`greyzone.incidents.record.LEAD`) and 0 for one after
+it. Frequencies of a source say nothing of other sources, so that one more
 source changes a pair of the others only by the little that it adds to the measured chance. A source of fewer than
 ``canonical.least_reports`` is taken as one of so many: a list of ten does not show that its words are rare.
 
@@ -33,7 +34,8 @@ EDGES = (0.01, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 32.0,
 DRAWN = 20_000
 """Pairs that are drawn to measure chance: its share of a thousandth is then known within a quarter."""
 
-_ONE_NAME, _NO_NAME = 0.75, 0.5
+_LEAD = 0.5
+"""What a word of the lead counts beside one of the name."""
 
 
 @dataclass(slots=True)
@@ -68,11 +70,12 @@ class Rarity:
 
     def worth(self, a: int, b: int) -> dict[str, float]:
         """Return what each word that two records share is worth."""
-        mine, theirs, one, other = self.nats[a], self.nats[b], self.records[a].name, self.records[b].name
+        mine, theirs, one, other = self.nats[a], self.nats[b], self.records[a], self.records[b]
         found: dict[str, float] = {}
         for word in mine.keys() & theirs.keys():
-            held = (word in one) + (word in other)
-            found[word] = min(mine[word], theirs[word]) * (1.0 if held == 2 else _ONE_NAME if held else _NO_NAME)
+            here = 1.0 if word in one.name else _LEAD if word in one.lead else 0.0
+            there = 1.0 if word in other.name else _LEAD if word in other.lead else 0.0
+            found[word] = min(mine[word], theirs[word]) * (here + there) / 2
         return found
 
     def mass(self, a: int, b: int) -> float:
@@ -106,7 +109,7 @@ def rarity_of(records: Sequence[Record], numbers: Mapping[str, float]) -> Rarity
     for record in records:
         sizes[record.source] += 1
         states = {f"by:{state}" for state in record.actor_states}
-        counts[record.source].update(record.text | record.actors | record.things | record.urls | states)
+        counts[record.source].update(record.text | record.mentioned | record.things | record.urls | states)
     least = int(numbers["least_reports"])
     found = Rarity(records, counts, {source: max(size, least) for source, size in sizes.items()})
     for record in records:

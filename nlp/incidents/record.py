@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from greyzone.places import find_states, state_code
 from greyzone.text import fold, normal_form, stopwords, words
@@ -28,6 +29,12 @@ BOUNDED = "onset known only by the disclosure"
 OPEN = frozenset({"disruption", "defacement", "doxing", "ransomware", "influence"})
 """Technique classes that are seen when they happen, or that happen by being shown."""
 
+LEAD = 300
+"""Characters of a text that say what it is about."""
+
+JOINED = " | "
+"""Mark with which lists join the texts of several reports: names and dates are those of the first, the others often tell other events."""
+
 _MOST_NAMED = 3
 """States that a text may name as its targets; one that names more reviews many."""
 
@@ -41,6 +48,8 @@ class Record:
     `lo` and `hi` bound the onset, which its source dates if `own`; `public_lo` and `public_hi` bound the disclosure.
     `named` are states that the text names, where the source lists no target.
     `swapped` is the day that a day becomes if its day and month change places.
+    `lead` are the words of `text` in the name or the first `LEAD` characters, `credited` the actors' names as written, `mentioned` the
+    listed actors and others that the words name (`greyzone.incidents.naming`).
     """
 
     report_id: str
@@ -53,6 +62,7 @@ class Record:
     public_hi: float | None
     name: frozenset[str]
     text: frozenset[str]
+    lead: frozenset[str]
     own: bool
     swapped: float | None
     exact: str
@@ -61,6 +71,8 @@ class Record:
     things: frozenset[str]
     urls: frozenset[str]
     actors: frozenset[str]
+    credited: str
+    mentioned: frozenset[str]
     actor_states: frozenset[str]
 
     @property
@@ -78,9 +90,11 @@ def record_of(row: Mapping[str, object]) -> Record:
     """Prepare a row of `REPORTS`."""
     entities: list[dict[str, str]] = list(row["entities"] or [])  # type: ignore[call-overload]
     actors: list[dict[str, str | None]] = list(row["actors"] or [])  # type: ignore[call-overload]
-    name, description = str(row["name"] or ""), str(row["description"] or "")
+    name, description = str(row["name"] or ""), str(row["description"] or "").partition(JOINED)[0]
     listed: list[str] = list(row["target_states"] or [])  # type: ignore[call-overload]
     urls: list[str] = list(row["urls"] or [])  # type: ignore[call-overload]
+    named = [item["value"] for item in entities if item["kind"] == "actor" and state_code(item["value"]) is None]
+    credited = frozenset(f"actor:{squeezed(value)}" for value in named)
     return Record(
         report_id=str(row["report_id"]),
         source=str(row["source"]),
@@ -92,14 +106,17 @@ def record_of(row: Mapping[str, object]) -> Record:
         public_hi=_days(row["disclosed_hi"]),
         name=frozenset(word for word in content_words(name) if not word.isdigit()),
         text=content_words(f"{name} {description}"),
+        lead=content_words(f"{name} {description[:LEAD]}"),
         swapped=_swapped(row["onset_lo"], str(row["onset_precision"])),
         own=BOUNDED not in list(row["flags"] or []),  # type: ignore[call-overload]
         exact=normal_form(name),
         told=normal_form(description),
         technique=str(row["technique_class"] or "unknown"),
         things=frozenset(f"{item['kind']}:{fold(item['value'])}" for item in entities if item["kind"] in THINGS),
-        urls=frozenset(f"address:{_SCHEME.sub('', url).rstrip('/').lower()}" for url in urls),
-        actors=frozenset(f"actor:{squeezed(item['value'])}" for item in entities if item["kind"] == "actor"),
+        urls=frozenset(f"address:{_SCHEME.sub('', url.partition('#')[0]).rstrip('/').lower()}" for url in urls),
+        actors=credited,
+        credited=normal_form(". ".join(named)),
+        mentioned=credited,
         actor_states=frozenset(str(actor["state"]) for actor in actors if actor["state"]),
     )
 
@@ -126,8 +143,17 @@ def squeezed(name: str) -> str:
 def content_words(text: str) -> frozenset[str]:
     """Return the folded words of a text but stop words, words of the trade and names of states."""
     stop = stopwords("en")
-    kept = {_stem(fold(word)) for word in words(text) if word not in stop and len(word) > 1 and fold(word) not in GENERIC}
-    return frozenset(word for word in kept if word not in GENERIC and (len(word) < 4 or state_code(word) is None))
+    return frozenset(kept for word in words(text) if word not in stop and len(word) > 1 and (kept := _content(word)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _content(word: str) -> str:
+    """Return the folded stem of a word, or "" for a word of the trade and the name of a state."""
+    folded = fold(word)
+    stem = _stem(folded)
+    if folded in GENERIC or stem in GENERIC or (len(stem) >= 4 and state_code(stem) is not None):
+        return ""
+    return stem
 
 
 def _stem(word: str) -> str:

@@ -28,6 +28,7 @@ TECHNIQUE_CLASSES = ("disruption", "data theft", "doxing", "hijacking", "ransomw
 
 GENERIC = frozenset(
     {"", "-", "n/a", "na", "none", "null", "nan", "not available", "unknown", "unknown - not attributed", "not attributed", "other"}
+    | {"undetermined", "unidentified", "unattributed"}
     | {"others", "unspecified", "various", "multiple", "tbd", "undisclosed", "not applicable"}
 )
 """Folded values that say nothing; they never become entities, actors or states."""
@@ -65,6 +66,7 @@ LONGEST_TEXT = 200_000
 CUT = f"[cut at {LONGEST_TEXT:,} characters]"
 """What ends a text that was longer."""
 
+_ADDRESS, _BETWEEN_ADDRESSES = re.compile(r"https?://\S+"), re.compile(r"[;,]+(?=https?://)")
 _VIA = " via "
 _T = TypeVar("_T")
 
@@ -197,6 +199,18 @@ def sound(value: object) -> object:
     if isinstance(value, dict):
         return {str(sound(key)): sound(item) for key, item in value.items()}
     return value
+
+
+def addresses_in(texts: Iterable[str]) -> list[str]:
+    """Return the addresses in cells, of which one may hold several, with spaces, commas or semicolons between them.
+
+    Examples
+    --------
+    >>> addresses_in(["https://a.test/1;https://b.test/2;", "n/a"])
+    ['https://a.test/1', 'https://b.test/2']
+    """
+    parts = [part for text in texts for part in _BETWEEN_ADDRESSES.split(html.unescape(text))]
+    return [address.rstrip(";,") for part in parts for address in _ADDRESS.findall(part)]
 
 
 def is_generic(value: str) -> bool:
