@@ -9,7 +9,9 @@ Pairs fall into strata by source pair, by whether each is the other's nearest ("
 up to `DRAWN` pairs of each are drawn, and a pair weighs (pairs of its stratum) / (pairs drawn of it). In these strata some pairs stand
 for hundreds. The third sample ("banded") was drawn from all candidates that the first two had left, once the stage was fixed, by what the
 stage says of them (`band_of`): merged, listed for a person, possible (posterior `POSSIBLE`), and of the rest each other's nearest or
-not; `BANDED` pairs of each. Such weights are as unbiased and far more even, since pairs of one event are rare where the stage sees none. ::
+not; `BANDED` pairs of each. The fourth ("late") was drawn in the same way, `LATE` pairs of each band, when the stage had been changed
+and fixed again, from all that no other holds. Such weights are as unbiased and far more even, since pairs of one event are rare where the
+stage sees none. ::
 
     python -m greyzone.eval.incidents.sampling --data DATA > pairs.tsv     # what is to be judged, with names and dates
 """
@@ -20,7 +22,7 @@ import argparse
 import hashlib
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,6 +32,7 @@ import numpy.typing as npt
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from greyzone.doctrine import load_doctrine
+from greyzone.eval.incidents.pairs import labelled_pairs
 from greyzone.eval.incidents.tables import group_of, key_of, published_reports, table_of
 from greyzone.incidents import canonicalise
 from greyzone.records import Canonical
@@ -45,8 +48,9 @@ DRAWN = {
 """Pairs drawn of a source pair by sample and stratum, lowest score first."""
 
 BANDED = {"merged": 70, "listed": 60, "possible": 80, "nearest": 70, "rest": 130}
+LATE = {"merged": 60, "listed": 30, "possible": 30, "nearest": 12, "rest": 8}
 POSSIBLE = 0.05
-"""Pairs drawn of each band of the third sample, and the posterior from which a pair that is not listed is possible."""
+"""Pairs drawn of each band of the third and of the fourth sample, and the posterior from which a pair that is not listed is possible."""
 
 _BEFORE = timedelta(days=548)
 Row = dict[str, object]
@@ -111,8 +115,10 @@ def draw(pairs: Sequence[Candidate]) -> dict[str, list[Candidate]]:
     return {"development": first, "reported": _drawn([pair for pair in pairs if (pair.a, pair.b) not in taken], "reported", 1)}
 
 
-def draw_banded(pairs: Sequence[Candidate], rows: Sequence[Row], canonical: Canonical) -> list[Candidate]:
-    """Return the third sample of pairs that no other holds, by what `canonical`, logged from `POSSIBLE` on, says of them."""
+def draw_banded(
+    pairs: Sequence[Candidate], rows: Sequence[Row], canonical: Canonical, *, number: Mapping[str, int] = BANDED, seed: int = 2
+) -> list[Candidate]:
+    """Return a sample of `number` pairs of each band, by what `canonical`, logged from `POSSIBLE` on, says of them."""
     by_key = {key_of(row): str(row["report_id"]) for row in rows}
     group = group_of(list(by_key.values()), canonical)
     posterior = {(str(row["report_a"]), str(row["report_b"])): float(row["posterior"]) for row in canonical.merges.to_pylist()}
@@ -132,8 +138,8 @@ def draw_banded(pairs: Sequence[Candidate], rows: Sequence[Row], canonical: Cano
         bands[band_of(pair)].append(pair)
     drawn: list[Candidate] = []
     for band, listed in sorted(bands.items()):
-        listed.sort(key=lambda pair: hashlib.sha256(f"2 {pair.a} {pair.b}".encode()).digest())
-        taken = listed[: BANDED[band]]
+        listed.sort(key=lambda pair: hashlib.sha256(f"{seed} {pair.a} {pair.b}".encode()).digest())
+        taken = listed[: number[band]]
         drawn += [Candidate(pair.a, pair.b, pair.score, f"any/{band}", len(listed) / len(taken)) for pair in taken]
     return drawn
 
@@ -176,21 +182,21 @@ def _holdings(sets: Sequence[frozenset[str]]) -> npt.NDArray[np.float32]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the drawn pairs as a table of tab-separated values: keys, stratum, score, weight, and what they are judged by."""
+    """Print new pairs, by bands, as a table of tab-separated values: keys, stratum, score, weight, and what they are judged by."""
     parser = argparse.ArgumentParser(description="Draw the pairs of the labelled sample of incidents.")
     parser.add_argument("--data", required=True, type=Path, help="folder of the published tables")
+    parser.add_argument("--seed", type=int, default=3, help="seed of the drawing (3)")
     given = parser.parse_args(argv)
     reports = published_reports(given.data)
     rows = reports.to_pylist()
     by_key = {key_of(row): row for row in rows}
     pairs = candidates(rows)
-    samples = draw(pairs)
-    taken = {(pair.a, pair.b) for drawn in samples.values() for pair in drawn}
+    taken = {(pair.a, pair.b) for pair in labelled_pairs()}
     canonical = canonicalise(reports, doctrine=load_doctrine().replace(canonical__review=POSSIBLE))
-    samples["banded"] = draw_banded([pair for pair in pairs if (pair.a, pair.b) not in taken], rows, canonical)
-    for sample, pair in ((name, pair) for name, drawn in samples.items() for pair in drawn):
+    left = [pair for pair in pairs if (pair.a, pair.b) not in taken]
+    for pair in draw_banded(left, rows, canonical, number=LATE, seed=given.seed):
         told = [_told(by_key[key]) for key in (pair.a, pair.b)]
-        sys.stdout.write("\t".join([pair.a, pair.b, sample, pair.stratum, f"{pair.score:.3f}", f"{pair.weight:.2f}", *told]) + "\n")
+        sys.stdout.write("\t".join([pair.a, pair.b, pair.stratum, f"{pair.score:.3f}", f"{pair.weight:.4f}", *told]) + "\n")
     return 0
 
 
