@@ -91,10 +91,14 @@ def compare(records: Sequence[Record], doctrine: Doctrine) -> Linkage:
             pairs.append(Pair(a, b, 1.0, "told alike by one source"))
             continue
         mass = judge.rarity.mass(a, b)
-        if (
-            judge.may_reach(a, b, mass)
-            and (log_odds := math.fsum(value for _, value in judge.evidence(a, b, mass))) > numbers["least_odds"]
-        ):
+        if not judge.may_reach(a, b, mass):
+            continue
+        content = math.fsum(value for _, value in judge.content(a, b, mass))
+        # Dates and states add nothing to the prior of the fewest rivals: they are weighed only where the rest suffices.
+        if content + judge.best_prior <= numbers["least_odds"]:
+            continue
+        log_odds = content + math.fsum(value for _, value in judge.crowds.where_and_when(a, b))
+        if log_odds > numbers["least_odds"]:
             odds[a, b] = math.exp(min(log_odds, 50.0))
     for (a, b), rivals in _rivals(records, odds, judge.twins).items():
         posterior = odds[a, b] / (1 + odds[a, b] + rivals)
@@ -143,10 +147,15 @@ class _Judge:
     actors: Sequence[frozenset[str]]
     numbers: Numbers
 
+    @property
+    def best_prior(self) -> float:
+        """The log-odds of a pair with the fewest rivals, before any evidence."""
+        return math.log(self.numbers["counterpart"] / self.numbers["rivals"])
+
     def may_reach(self, a: int, b: int, mass: float) -> bool:
         """Tell, cheaply, whether the evidence can reach ``least_odds``: most compared pairs share too little."""
         one, other, numbers = self.records[a], self.records[b], self.numbers
-        best = math.log(numbers["counterpart"] / numbers["rivals"]) + numbers["technique_same"] + math.log(numbers["date_agree"])
+        best = self.best_prior + numbers["technique_same"] + math.log(numbers["date_agree"])
         best += _BEST_STATE * (not one.actor_states.isdisjoint(other.actor_states))
         best += numbers["thing_clip"] * (not one.things.isdisjoint(other.things))
         best += numbers["address_clip"] * (not one.urls.isdisjoint(other.urls)) + numbers["actor_clip"] * bool(self._shared_actors(a, b))
@@ -154,6 +163,10 @@ class _Judge:
 
     def evidence(self, a: int, b: int, mass: float, *, say: bool = False) -> list[tuple[str, float]]:
         """Return the parts of the log-odds of a pair, each with what it rests on (`say`: with the shared words)."""
+        return self.crowds.where_and_when(a, b) + self.content(a, b, mass, say=say)
+
+    def content(self, a: int, b: int, mass: float, *, say: bool = False) -> list[tuple[str, float]]:
+        """Return the parts that neither dates nor target states give."""
         one, other, numbers = self.records[a], self.records[b], self.numbers
         shared = ""
         if say:
@@ -172,14 +185,13 @@ class _Judge:
         total = math.fsum(value for _, value in content)
         if total > numbers["content_clip"]:
             content.append(("clip", numbers["content_clip"] - total))
-        parts = self.crowds.where_and_when(a, b) + content
         if one.actor_states and other.actor_states:
             both = sorted(one.actor_states & other.actor_states)
             nats = [numbers["actor_state"] * self.rarity.idf(one.source, other.source, f"by:{state}") for state in both]
-            parts.append(("suspected state", min(max(nats), _BEST_STATE) if both else -numbers["actor_differs"]))
+            content.append(("suspected state", min(max(nats), _BEST_STATE) if both else -numbers["actor_differs"]))
         if "unknown" not in (one.technique, other.technique):
-            parts.append(("technique", _technique(one.technique, other.technique, numbers)))
-        return parts
+            content.append(("technique", _technique(one.technique, other.technique, numbers)))
+        return content
 
     def twins(self, a: int, b: int, least: float = 0.5) -> bool:
         """Tell whether two reports of one source tell one event with probability `least`, though it lists them apart."""
