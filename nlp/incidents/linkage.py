@@ -158,7 +158,8 @@ class _Judge:
         best = self.best_prior + numbers["technique_same"] + math.log(numbers["date_agree"])
         best += _BEST_STATE * (not one.actor_states.isdisjoint(other.actor_states))
         best += numbers["thing_clip"] * (not one.things.isdisjoint(other.things))
-        best += numbers["address_clip"] * (not one.urls.isdisjoint(other.urls)) + numbers["actor_clip"] * bool(self._shared_actors(a, b))
+        best += numbers["address_clip"] * (not one.urls.isdisjoint(other.urls))
+        best += numbers["actor_clip"] * (not (one.mentioned.isdisjoint(self.actors[b]) and other.mentioned.isdisjoint(self.actors[a])))
         return best + self.rarity.shared(mass) > numbers["least_odds"]
 
     def evidence(self, a: int, b: int, mass: float, *, say: bool = False) -> list[tuple[str, float]]:

@@ -94,6 +94,7 @@ def record_of(row: Mapping[str, object]) -> Record:
     listed: list[str] = list(row["target_states"] or [])  # type: ignore[call-overload]
     urls: list[str] = list(row["urls"] or [])  # type: ignore[call-overload]
     named = [item["value"] for item in entities if item["kind"] == "actor" and state_code(item["value"]) is None]
+    content = content_words(f"{name} {description}")
     credited = frozenset(f"actor:{squeezed(value)}" for value in named)
     return Record(
         report_id=str(row["report_id"]),
@@ -105,8 +106,8 @@ def record_of(row: Mapping[str, object]) -> Record:
         public_lo=_days(row["disclosed_lo"]),
         public_hi=_days(row["disclosed_hi"]),
         name=frozenset(word for word in content_words(name) if not word.isdigit()),
-        text=content_words(f"{name} {description}"),
-        lead=content_words(f"{name} {description[:LEAD]}"),
+        text=content,
+        lead=content if len(description) <= LEAD else content_words(f"{name} {description[:LEAD]}"),
         swapped=_swapped(row["onset_lo"], str(row["onset_precision"])),
         own=BOUNDED not in list(row["flags"] or []),  # type: ignore[call-overload]
         exact=normal_form(name),
