@@ -35,7 +35,7 @@ from greyzone.campaigns import profile_campaigns
 from greyzone.campaigns.communities import Ties, find_communities
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.errors import InputError
-from greyzone.eval.encoders import run_command
+from greyzone.eval.commands import run_command
 from greyzone.records import DOCUMENTS, GROUPS, IMPACT, INCIDENTS, LINKS, MEMBERS, NARRATIVES, SHARES, ImpactResult, empty, table
 
 Pair = tuple[str, str]

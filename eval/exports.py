@@ -30,7 +30,7 @@ import pyarrow as pa
 from greyzone import incidents
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.errors import InputError
-from greyzone.eval.encoders import run_command
+from greyzone.eval.commands import run_command
 from greyzone.records import CAMPAIGNS, DOCUMENTS, GROUPS, IMPACT, LINKS, NARRATIVES, REPORTS, content_id, table
 from greyzone.stix import bundle_rows, read_tables, to_bundle, write_bundle
 

@@ -29,7 +29,7 @@ def shared_data() -> pathlib.Path:
 @pytest.fixture(scope="session")
 def scenario(tmp_path_factory):
     """The invented scenario at 600 documents: what `greyzone synth` writes."""
-    from greyzone.eval.synth import write_scenario
+    from greyzone.eval.scenario.synth import write_scenario
 
     folder = tmp_path_factory.mktemp("scenario")
     return write_scenario(folder, documents=600, seed=3)

@@ -18,7 +18,7 @@ from greyzone import neighbours
 from greyzone.cluster import NarrativeClusterer, levels
 from greyzone.cluster.hierarchy import Neighbours
 from greyzone.errors import InputError
-from greyzone.eval.planted import planted_giant
+from greyzone.eval.narratives.planted import planted_giant
 from greyzone.neighbours import unit_rows
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from greyzone.cluster import NarrativeClusterer
 from greyzone.crosslingual import LanguageNeutral, _even, _offsets, _pairs, neutral_rows
 from greyzone.errors import InputError
-from greyzone.eval.crosslingual import biased, measure, own_language, reunited, told_corpora, translations
+from greyzone.eval.narratives.crosslingual import biased, measure, own_language, reunited, told_corpora, translations
 from greyzone.neighbours import unit_rows
 
 LANGS = ("de", "en", "fr", "pl", "ru", "uk")

@@ -14,7 +14,7 @@ from greyzone import records
 from greyzone.errors import InputError
 from greyzone.eval.coordination import command, corpora, judging, margins, odd, planted, plants, scale, sources
 from greyzone.eval.coordination.wording import ACTORS, ACTS, OUTCOMES, Wording
-from greyzone.eval.templates import Draws
+from greyzone.eval.scenario.templates import Draws
 
 
 def _setting(make="apart", **changes):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from greyzone.errors import EncoderError, InputError, SchemaError
-from greyzone.eval import encoders, footprint, gate, rivals, sets, tasks
+from greyzone.eval.encoders import command as encoders
+from greyzone.eval.encoders import footprint, gate, rivals, sets, tasks
 from greyzone.models import HashedEncoder
 
 STORIES = (
@@ -486,7 +487,7 @@ def test_every_pass_has_texts_of_its_own(monkeypatch):
 def test_peak_is_of_this_process_alone():
     # A child of a process that holds 300 MiB must not report them as its own.
     held = bytearray(300 << 20)
-    code = "import json; from greyzone.eval.footprint import peak_bytes; print(json.dumps({'bytes': peak_bytes()}))"
+    code = "import json; from greyzone.eval.memory import peak_bytes; print(json.dumps({'bytes': peak_bytes()}))"
     found = footprint._child(code, "none", "")
     assert len(held) > found["bytes"]
 

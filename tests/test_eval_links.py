@@ -20,7 +20,7 @@ from greyzone.eval.coordination.sources import Window, day
 from greyzone.eval.links import cases, chance, command, corpora, given, real, synthetic, worlds
 from greyzone.eval.links.given import with_given
 from greyzone.eval.links.wording import DEEDS, FRAMES, HARM, REGISTER, SORTS, STATES, Naming, Topic, register_text, story_text
-from greyzone.eval.templates import Draws
+from greyzone.eval.scenario.templates import Draws
 from greyzone.link.eventstudy import shift_test
 from greyzone.models import load_encoder
 from greyzone.places import find_states

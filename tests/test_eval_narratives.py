@@ -14,13 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone.errors import InputError, SchemaError
-from greyzone.eval import cluster_rivals, hidden, narrative_sets, narratives, planted
-from greyzone.eval.adding import format_adding, measure_adding
-from greyzone.eval.cluster_rivals import Method, Task, method
-from greyzone.eval.cluster_run import Done, Job, run_job
-from greyzone.eval.grouping import agreement, extended_bcubed, score, separate_noise
-from greyzone.eval.narratives import Plan, Result, growth, main, measure_narratives
-from greyzone.eval.stability import measure_stability
+from greyzone.eval.narratives import command as narratives
+from greyzone.eval.narratives import hidden, planted
+from greyzone.eval.narratives import rivals as cluster_rivals
+from greyzone.eval.narratives import sets as narrative_sets
+from greyzone.eval.narratives.adding import format_adding, measure_adding
+from greyzone.eval.narratives.command import Plan, Result, growth, main, measure_narratives
+from greyzone.eval.narratives.grouping import agreement, extended_bcubed, score, separate_noise
+from greyzone.eval.narratives.rivals import Method, Task, method
+from greyzone.eval.narratives.run import Done, Job, run_job
+from greyzone.eval.narratives.stability import measure_stability
 
 
 def ints(*values):
@@ -119,7 +122,7 @@ def test_figures_need_one_label_each(sizes):
 def test_ari_and_ami_of_many_are_over_a_fixed_sample(monkeypatch):
     rng = np.random.default_rng(0)
     truth, found = rng.integers(0, 5, 3000), rng.integers(-1, 5, 3000)
-    monkeypatch.setattr("greyzone.eval.grouping.SAMPLE", 1000)
+    monkeypatch.setattr("greyzone.eval.narratives.grouping.SAMPLE", 1000)
     assert score(truth, found) == score(truth, found)
     assert score(truth, truth).ari == 1.0
 
@@ -389,7 +392,7 @@ def test_stability_of_what_is_stable_and_what_is_not(tmp_path, monkeypatch):
         labels = np.zeros(n, dtype=np.int64) if varied.seed == 2 else labels
         return type("Done", (), {"labels": labels})
 
-    monkeypatch.setattr("greyzone.eval.stability.run_job", pretend)
+    monkeypatch.setattr("greyzone.eval.narratives.stability.run_job", pretend)
     (levels,) = measure_stability(job, seeded=True, shuffles=2)
     found = {one.what: one for one in levels}
     assert (found["order"].agreement, found["order"].same, found["order"].runs) == (1.0, True, 2)
@@ -411,7 +414,7 @@ def test_stability_of_each_level(tmp_path, monkeypatch):
         fine = np.arange(60) if varied.threads == 2 else np.repeat(np.arange(6), 10)
         return type("Done", (), {"labels": np.column_stack([fine, np.repeat(np.arange(3), 20)])[chosen]})
 
-    monkeypatch.setattr("greyzone.eval.stability.run_job", pretend)
+    monkeypatch.setattr("greyzone.eval.narratives.stability.run_job", pretend)
     story, narrative = ({one.what: one.same for one in level} for level in measure_stability(job, seeded=False))
     assert story == {"order": True, "threads": False, "subsample": True}
     assert narrative == {"order": True, "threads": True, "subsample": True}
@@ -428,7 +431,7 @@ def in_process(monkeypatch):
         task = Task(np.load(job.rows), np.load(job.truth), job.seed)
         return Done(method(job.method).run(task), float(len(task.rows)), 1.0, 2.0)
 
-    monkeypatch.setattr("greyzone.eval.narratives.run_job", run)
+    monkeypatch.setattr("greyzone.eval.narratives.command.run_job", run)
 
 
 def test_end_to_end_in_processes_of_their_own(capsys):
@@ -486,7 +489,7 @@ def test_failed_and_too_large_runs_are_named(monkeypatch, capsys):
     def broken(_job):
         raise InputError("kmeans failed in a process of its own (no memory)", "labels")
 
-    monkeypatch.setattr("greyzone.eval.narratives.run_job", broken)
+    monkeypatch.setattr("greyzone.eval.narratives.command.run_job", broken)
     monkeypatch.setitem(cluster_rivals.METHODS, "hdbscan", Method(cluster_rivals.hdbscan, ("hdbscan",), limit=150))
     assert main(["--set", "planted", "--sizes", "200", "--rival", "hdbscan"]) == 1
     out = capsys.readouterr().out

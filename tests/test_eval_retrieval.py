@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone.errors import InputError
-from greyzone.eval import clustering, retrieval
+from greyzone.eval.encoders import clustering, retrieval
 from greyzone.eval.metrics import average_precision
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from greyzone.errors import InputError
-from greyzone.eval import throughput
+from greyzone.eval.encoders import throughput
 
 TINY = throughput.Size(layers=2, width=16, heads=2, inner=32, vocabulary=60)
 

@@ -354,7 +354,7 @@ import hashlib, sys
 import numpy as np
 from threadpoolctl import threadpool_limits
 from greyzone.cluster import NarrativeClusterer
-from greyzone.eval.planted import planted
+from greyzone.eval.narratives.planted import planted
 rows = planted(6000).rows
 with threadpool_limits(int(sys.argv[1])):
     model = NarrativeClusterer().fit(rows)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone.errors import InputError
-from greyzone.eval.lexical import WEIGHTS, Row, leave_one_out
+from greyzone.eval.narratives.lexical import WEIGHTS, Row, leave_one_out
 from greyzone.lexical import JoinedSpace, LexicalChannel, LexicalChoice, choose_weight, join, joined_rows, learn_space, weigh
 from greyzone.lexical import channel as latent
 from greyzone.lexical import choice as rule

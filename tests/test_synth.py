@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from greyzone import records
 from greyzone.errors import InputError
-from greyzone.eval.demo import evaluate, format_figures, to_json
-from greyzone.eval.plan import CAST_SIZES, DAYS, LANGUAGES, apportion, handle, make_plan, read_narratives
-from greyzone.eval.synth import generate, write_scenario
-from greyzone.eval.templates import Draws, grammar, invented_word
+from greyzone.eval.scenario.demo import evaluate, format_figures, to_json
+from greyzone.eval.scenario.plan import CAST_SIZES, DAYS, LANGUAGES, apportion, handle, make_plan, read_narratives
+from greyzone.eval.scenario.synth import generate, write_scenario
+from greyzone.eval.scenario.templates import Draws, grammar, invented_word
 
 
 @pytest.fixture(scope="module")

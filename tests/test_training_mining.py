@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from greyzone.errors import InputError
-from greyzone.eval.retrieval import mean_reciprocal_rank, ranks
+from greyzone.eval.encoders.retrieval import mean_reciprocal_rank, ranks
 from greyzone.training import mining as module
 from greyzone.training.mining import MiningSettings, mine_hard_negatives, reciprocal_ranks
 
@@ -103,7 +103,7 @@ def test_property_and_oracle(queries, candidates, seed, chosen, cells):
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**31), st.integers(2, 20), st.integers(1, 5))
 def test_oracle_ranks_of_evaluation(seed, count, n_groups):
-    """Queries that are no candidates: the figure is the one that `greyzone.eval.retrieval` gives."""
+    """Queries that are no candidates: the figure is the one that `greyzone.eval.encoders.retrieval` gives."""
     rng = np.random.default_rng(seed)
     rows = unit(rng.integers(-2, 3, (2 * count, 4)).astype(np.float32))
     groups = np.concatenate([rng.integers(0, n_groups, count)] * 2)

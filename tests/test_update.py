@@ -20,8 +20,8 @@ from greyzone import collapse
 from greyzone.case import Case, digest
 from greyzone.cli import main
 from greyzone.errors import CaseError, InputError
-from greyzone.eval.growth import format_days, measure
-from greyzone.eval.synth import write_scenario
+from greyzone.eval.narratives.growth import format_days, measure
+from greyzone.eval.scenario.synth import write_scenario
 from greyzone.pipeline import Settings, advance
 
 TODAY = "2026-01-01"

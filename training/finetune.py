@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from greyzone.errors import InputError
-from greyzone.eval.retrieval import spearman
+from greyzone.eval.encoders.retrieval import spearman
 from greyzone.records import Floats
 from greyzone.training.card import card
 from greyzone.training.growth import Growth, grow

@@ -14,14 +14,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from greyzone.eval.commands import Output, Parts, add_options, data_folder, run_parts, say
 from greyzone.eval.coordination.margins import ACCOUNTS, EACH, ITEMS, format_bicm, measure_bicm
 from greyzone.eval.coordination.odd import format_odd, measure_odd
 from greyzone.eval.coordination.planted import SHARES, format_null, format_planted, measure_null, measure_planted
 from greyzone.eval.coordination.plants import KINDS
 from greyzone.eval.coordination.real import contests, format_contests, format_hoaxes, hoaxes
 from greyzone.eval.coordination.scale import SIZES, format_scale, measure_scale
-from greyzone.eval.encoders import data_folder
-from greyzone.eval.parts import Output, Parts, add_options, run_parts, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:

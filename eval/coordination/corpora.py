@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from greyzone import records
 from greyzone.eval.coordination.wording import Wording
-from greyzone.eval.templates import Draws, invented_word
+from greyzone.eval.scenario.templates import Draws, invented_word
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]

@@ -18,8 +18,8 @@ import numpy as np
 from greyzone.coordinate.bicm import Ints, fit_bicm, sample_bicm
 from greyzone.coordinate.pairs import item_weights, pair_null
 from greyzone.errors import InputError
-from greyzone.eval.encoders import aligned
-from greyzone.eval.footprint import peak_bytes
+from greyzone.eval.commands import aligned
+from greyzone.eval.memory import peak_bytes
 
 ACCOUNTS, ITEMS, EACH = 1_000_000, 10_000_000, 30
 """Accounts, items, and shares an account on average."""

@@ -17,10 +17,10 @@ from greyzone import records
 from greyzone.coordinate import find_groups, flagged
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import GreyzoneError
+from greyzone.eval.commands import aligned
 from greyzone.eval.coordination.corpora import START
 from greyzone.eval.coordination.wording import Wording
-from greyzone.eval.encoders import aligned
-from greyzone.eval.templates import Draws
+from greyzone.eval.scenario.templates import Draws
 
 SIZES = (25_000, 100_000)
 """Documents of a case."""

@@ -17,12 +17,12 @@ from greyzone import records
 from greyzone.collapse import collapse
 from greyzone.coordinate import account_chances
 from greyzone.doctrine import Doctrine, load_doctrine
+from greyzone.eval.commands import aligned
 from greyzone.eval.coordination.corpora import MAKES, Corpus, Setting, draw_setting, make_corpus
 from greyzone.eval.coordination.journey import groups_of
 from greyzone.eval.coordination.judging import NOMINAL_SLACK, Judged, Summary, Verdict, auc, commonest, judge, summarise
 from greyzone.eval.coordination.plants import KINDS, planter
 from greyzone.eval.coordination.rules import judge_rules
-from greyzone.eval.encoders import aligned
 
 SHARES = (0.01, 0.05, 0.2)
 """Planted accounts of all accounts."""

@@ -23,6 +23,7 @@ from pyarrow import csv
 from greyzone import records
 from greyzone.coordinate import account_chances, flagged
 from greyzone.doctrine import load_doctrine
+from greyzone.eval.commands import aligned
 from greyzone.eval.coordination.journey import groups_of
 from greyzone.eval.coordination.judging import at_base_rate, auc, commonest, wilson
 from greyzone.eval.coordination.sources import (
@@ -38,7 +39,6 @@ from greyzone.eval.coordination.sources import (
     need,
     read_rows,
 )
-from greyzone.eval.encoders import aligned
 
 SPRING = Window(day(2016, 2, 1), day(2016, 6, 1))
 LEAST_POSTS = 30

@@ -25,9 +25,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from greyzone.errors import InputError
+from greyzone.eval.commands import aligned
 from greyzone.eval.coordination.journey import embed_texts
 from greyzone.eval.coordination.sources import IRA, as_documents, need
-from greyzone.eval.encoders import aligned
 
 SIZES = (100_000, 400_000, 1_500_000)
 ASKED_SECONDS, ASKED_BYTES = 300, 6 << 30
@@ -118,7 +118,7 @@ def main() -> int:
     asked, folder = int(sys.argv[1]), Path(sys.argv[2])
     from greyzone.coordinate import find_groups, find_paraphrases, flagged
     from greyzone.doctrine import load_doctrine
-    from greyzone.eval.footprint import peak_bytes
+    from greyzone.eval.memory import peak_bytes
 
     documents, copies = (pq.read_table(folder / f"{name}.parquet") for name in ("documents", "copies"))
     accounts = pc.count_distinct(documents["account"]).as_py()

@@ -4,7 +4,7 @@ A claim is who did what, where, and what came of it. Each of these has several w
 takes one of several orders. Two texts of one claim share as many words as the pairs that people called paraphrases in the Microsoft
 corpus do (Dolan and Brockett 2005; there the middle cosine of the default encoder is .85 and the middle overlap of words .55, here
 .84 and .48): rewordings of one claim, not other ways to see it. Every town and every name is invented. Remarks are those of
-the demo scenario (`greyzone.eval.templates`).
+the demo scenario (`greyzone.eval.scenario.templates`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from greyzone.eval.templates import Draws, Grammar, grammar, invented_word, load
+from greyzone.eval.scenario.templates import Draws, Grammar, grammar, invented_word, load
 
 ACTORS = (
     ("the water board", "our water company", "the people who run the waterworks", "the utility behind our taps"),

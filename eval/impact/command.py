@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 
-from greyzone.eval.encoders import data_folder
+from greyzone.eval.commands import Output, add_options, data_folder, run_parts
 from greyzone.eval.impact.agreement import measure_agreement
 from greyzone.eval.impact.axioms import measure_axioms
 from greyzone.eval.impact.coverage import CASES, measure_coverage
@@ -22,7 +22,6 @@ from greyzone.eval.impact.face import measure_face
 from greyzone.eval.impact.findings import Finding, format_findings
 from greyzone.eval.impact.robustness import measure_robustness
 from greyzone.eval.impact.speed import measure_speed
-from greyzone.eval.parts import Output, add_options, run_parts
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 
 from greyzone.case import Case, write_bytes
 from greyzone.errors import InputError
-from greyzone.eval.encoders import run_command
+from greyzone.eval.commands import run_command
 from greyzone.words import quoted
 
 WIDTH, HEIGHT = 860, 340

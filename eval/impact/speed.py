@@ -113,7 +113,7 @@ def run_torch() -> dict[str, float]:
 def _apart(what: str) -> dict[str, float]:
     code = f"""
 import json
-from greyzone.eval.footprint import peak_bytes
+from greyzone.eval.memory import peak_bytes
 from greyzone.eval.impact import speed
 print(json.dumps(speed.run_{what}() | {{"bytes": peak_bytes()}}))
 """

@@ -12,11 +12,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from greyzone.eval.encoders import data_folder
+from greyzone.eval.commands import Output, Parts, add_options, data_folder, run_parts, say
 from greyzone.eval.incidents.odd import format_odd, measure_odd
 from greyzone.eval.incidents.pairs import format_measured, measure
 from greyzone.eval.incidents.scale import SIZES, format_scale, measure_scale
-from greyzone.eval.parts import Output, Parts, add_options, run_parts, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:

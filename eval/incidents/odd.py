@@ -23,7 +23,7 @@ from greyzone.incidents import read_reports
 Item = dict[str, Any]
 _READ = """
 import json, sys, time
-from greyzone.eval.footprint import peak_bytes
+from greyzone.eval.memory import peak_bytes
 from greyzone.incidents import read_reports
 before, started = peak_bytes(), time.process_time()
 batch = read_reports(sys.argv[1])

@@ -29,8 +29,8 @@ import numpy.typing as npt
 
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
-from greyzone.eval.footprint import peak_bytes
 from greyzone.eval.incidents.tables import group_of, key_of, published_reports
+from greyzone.eval.memory import peak_bytes
 from greyzone.incidents import canonicalise
 from greyzone.records import Canonical
 

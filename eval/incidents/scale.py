@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from greyzone.doctrine import load_doctrine
-from greyzone.eval.footprint import peak_bytes
 from greyzone.eval.incidents.tables import group_of
+from greyzone.eval.memory import peak_bytes
 from greyzone.incidents import canonicalise
 from greyzone.records import REPORTS, content_id, table
 

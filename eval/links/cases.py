@@ -19,8 +19,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from greyzone.eval.commands import aligned
 from greyzone.eval.coordination.sources import need
-from greyzone.eval.encoders import aligned
 from greyzone.eval.links.corpora import WINDOWS, Held, Stories, disinformation, of_case, read_incidents, tweets
 from greyzone.eval.links.real import (
     FIRST,

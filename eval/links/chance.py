@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.doctrine import load_doctrine
+from greyzone.eval.commands import aligned
 from greyzone.eval.coordination.judging import wilson
-from greyzone.eval.encoders import aligned
 from greyzone.link.bursts import Bursts
 from greyzone.link.eventstudy import SPAN, shift_test
 from greyzone.link.lag import Onsets, Pairs, kernel_of, timing

@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from greyzone.eval.encoders import aligned, data_folder
+from greyzone.eval.commands import Output, Parts, add_options, aligned, data_folder, run_parts, say
 from greyzone.eval.links.cases import format_cases, measure_cases
 from greyzone.eval.links.chance import format_type1, measure_pairs, measure_type1
 from greyzone.eval.links.real import format_real, measure_real
 from greyzone.eval.links.scale import ASKED_BYTES, ASKED_SECONDS, scale
 from greyzone.eval.links.synthetic import format_synthetic, measure_synthetic
 from greyzone.eval.links.worlds import SETTINGS
-from greyzone.eval.parts import Output, Parts, add_options, run_parts, say
 
 WORK = Path("links-eval")
 

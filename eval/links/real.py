@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.doctrine import load_doctrine
-from greyzone.eval.encoders import aligned
+from greyzone.eval.commands import aligned
 from greyzone.eval.links.corpora import CSIS, INCIDENT_FILES, WHOLE, Held, Stories, of_case, read_incidents, tweets
 from greyzone.eval.links.given import about, with_given, within
 from greyzone.link import link

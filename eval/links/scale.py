@@ -162,7 +162,7 @@ def _incidents(rng: np.random.Generator, count: int, own: list[str]) -> pa.Table
 def main() -> int:
     """Link the tables of a folder; the last line of stdout is the figures."""
     from greyzone.doctrine import load_doctrine
-    from greyzone.eval.footprint import peak_bytes
+    from greyzone.eval.memory import peak_bytes
     from greyzone.link import stage
 
     folder = Path(sys.argv[1])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.errors import InputError
-from greyzone.eval.encoders import aligned
+from greyzone.eval.commands import aligned
 from greyzone.eval.links.worlds import Setting, World, make_world
 from greyzone.eval.metrics import average_precision, ece
 from greyzone.link import link

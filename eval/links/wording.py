@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greyzone.eval.templates import Draws
+from greyzone.eval.scenario.templates import Draws
 
 STATES = (
     ("EE", "Estonia"),

@@ -29,7 +29,7 @@ from greyzone import records
 from greyzone.doctrine import load_doctrine
 from greyzone.embed import document_texts, embed_texts
 from greyzone.eval.links.wording import DEEDS, SORTS, STATES, SUBJECTS, Naming, Topic, register_text, story_text, subject_text
-from greyzone.eval.templates import Draws, invented_word
+from greyzone.eval.scenario.templates import Draws, invented_word
 from greyzone.narratives import describe_narratives
 from greyzone.records import COPIES, DOCUMENTS, INCIDENTS, Encoder, Floats, empty
 

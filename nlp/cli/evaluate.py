@@ -15,31 +15,31 @@ from greyzone.cli.printing import say
 MEASURES = (
     Forwarded(
         "encoders",
-        "greyzone.eval.encoders",
+        "greyzone.eval.encoders.command",
         "Measure encoders. Similarity, clustering, retrieval within and across languages, speed and memory.",
         "greyzone eval encoders --data ../shared/data -e default -e ./my-model",
     ),
     Forwarded(
         "gate",
-        "greyzone.eval.gate",
-        "Fail if a measured figure is below its floor. Floors are in eval/floors.json; only data sets that are there are measured.",
+        "greyzone.eval.encoders.gate",
+        "Fail if a figure is below its floor (eval/encoders/floors.json). Only data sets that are there are measured.",
         "greyzone eval gate --data ../shared/data",
     ),
     Forwarded(
         "narratives",
-        "greyzone.eval.narratives",
+        "greyzone.eval.narratives.command",
         "Measure the clusterer and its rivals. B-cubed, ARI, AMI, noise, stability, time and memory.",
         "greyzone eval narratives --data ../shared/data --set googlenews --rival hdbscan",
     ),
     Forwarded(
         "crosslingual",
-        "greyzone.eval.crosslingual",
+        "greyzone.eval.narratives.crosslingual",
         "Measure whether a story in six languages is one narrative. With and without the language taken off.",
         "greyzone eval crosslingual --data ../shared/data -e default",
     ),
     Forwarded(
         "update",
-        "greyzone.eval.growth",
+        "greyzone.eval.narratives.growth",
         "Measure a case that grows by days against one go. Agreement, time, ids that last.",
         "greyzone eval update --documents 20000 --days 5",
     ),
@@ -81,13 +81,13 @@ MEASURES = (
     ),
     Forwarded(
         "throughput",
-        "greyzone.eval.throughput",
+        "greyzone.eval.encoders.throughput",
         "Measure documents a second of transformer models. On this machine's processors or GPU.",
         "greyzone eval throughput --quick",
     ),
     Forwarded(
         "lexical",
-        "greyzone.eval.lexical",
+        "greyzone.eval.narratives.lexical",
         "Measure what the words of a corpus add to an encoder. And the rule that weighs them.",
         "greyzone eval lexical --data ../shared/data -e default",
     ),
@@ -116,7 +116,7 @@ def eval_demo(
     """
     import tempfile
 
-    from greyzone.eval.demo import evaluate, format_figures, to_json
+    from greyzone.eval.scenario.demo import evaluate, format_figures, to_json
 
     with tempfile.TemporaryDirectory() as temporary:
         for seed in seeds or [0]:

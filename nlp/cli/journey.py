@@ -288,7 +288,7 @@ def report(case: CaseArgument, doctrine: DoctrineOption = None) -> None:
 
 def demo_case(folder: Path, documents: int, seed: int, workers: int | None) -> Path:
     """Write the bundled scenario below `folder`, run it into ``folder/case`` and return the scenario's folder."""
-    from greyzone.eval.synth import write_scenario
+    from greyzone.eval.scenario.synth import write_scenario
 
     scenario = folder / "scenario"
     paths = write_scenario(scenario, documents=documents, seed=seed)

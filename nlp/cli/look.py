@@ -89,7 +89,7 @@ def synth(
 
     Example: greyzone synth scenario --documents 1000000
     """
-    from greyzone.eval.synth import write_scenario
+    from greyzone.eval.scenario.synth import write_scenario
 
     write_scenario(out, documents=documents, seed=seed)
     say(str(out))

@@ -26,13 +26,13 @@ from statistics import median
 import numpy as np
 
 from greyzone.errors import InputError
-from greyzone.eval.cluster_rivals import LEVELS, METHODS, OURS, method, versions
-from greyzone.eval.cluster_run import Done, Job, run_job
-from greyzone.eval.encoders import DATA_VARIABLE, Skipped, aligned, data_folder, run_command
-from greyzone.eval.grouping import Figures, score
-from greyzone.eval.narrative_sets import GIANT, HIDDEN, LABELLED, NAMES, PLANTED, SIZED, SYNTH, NarrativeSet, load_set, missing_files
-from greyzone.eval.rivals import Rival, open_rival
-from greyzone.eval.stability import Stability, measure_stability
+from greyzone.eval.commands import DATA_VARIABLE, Skipped, aligned, data_folder, run_command
+from greyzone.eval.encoders.rivals import Rival, open_rival
+from greyzone.eval.narratives.grouping import Figures, score
+from greyzone.eval.narratives.rivals import LEVELS, METHODS, OURS, method, versions
+from greyzone.eval.narratives.run import Done, Job, run_job
+from greyzone.eval.narratives.sets import GIANT, HIDDEN, LABELLED, NAMES, PLANTED, SIZED, SYNTH, NarrativeSet, load_set, missing_files
+from greyzone.eval.narratives.stability import Stability, measure_stability
 from greyzone.records import Floats
 
 DEFAULT_SETS = (*LABELLED, SYNTH, PLANTED)

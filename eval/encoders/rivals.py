@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from greyzone.errors import EncoderError, InputError
-from greyzone.eval.tasks import Embed
+from greyzone.eval.encoders.tasks import Embed
 from greyzone.language import detect_languages
 from greyzone.models import EMBEDDED, load_encoder
 from greyzone.models.cached import embed_texts

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from greyzone.errors import InputError
-from greyzone.eval.grouping import Ints
+from greyzone.eval.narratives.grouping import Ints
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 """Environment variables by which libraries are told how many threads to take."""
@@ -72,7 +72,7 @@ def run_job(job: Job) -> Done:
         "seed": job.seed,
         "out": str(out),
     }
-    command = [sys.executable, "-m", "greyzone.eval.cluster_run"]
+    command = [sys.executable, "-m", "greyzone.eval.narratives.run"]
     done = subprocess.run(command, input=json.dumps(given), env=env, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
@@ -86,8 +86,8 @@ def run_job(job: Job) -> Done:
 def main() -> int:
     """Do the job on stdin; the last line of stdout is its seconds, those of the processors, and bytes."""
     given = json.load(sys.stdin)
-    from greyzone.eval.cluster_rivals import WARM_ROWS, Task, method
-    from greyzone.eval.footprint import peak_bytes
+    from greyzone.eval.memory import peak_bytes
+    from greyzone.eval.narratives.rivals import WARM_ROWS, Task, method
 
     chosen = method(given["method"])
     rows, truth = np.load(given["rows"]), np.load(given["truth"])

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from greyzone.eval.cluster_run import Job, run_job
-from greyzone.eval.grouping import Ints, agreement
+from greyzone.eval.narratives.grouping import Ints, agreement
+from greyzone.eval.narratives.run import Job, run_job
 
 SHARE = 0.8
 """Documents of a sub-sample."""

@@ -178,7 +178,7 @@ def load_flores(folder: Path) -> dict[str, list[str]]:
 @cache
 def flores_starts() -> tuple[int, ...]:
     """Return the place of the first sentence of each article of the FLORES devtest, from 0; marked by reading (packaged file)."""
-    stored = json.loads(resources.files("greyzone.eval").joinpath("flores_articles.json").read_text("utf-8"))
+    stored = json.loads(resources.files("greyzone.eval.encoders").joinpath("flores_articles.json").read_text("utf-8"))
     return tuple(stored["starts"])
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from greyzone.errors import EncoderError, InputError
-from greyzone.eval import sets
+from greyzone.eval.encoders import sets
 
 SHORTEST, LONGEST = 12, 33
 ARTICLE_WORDS = 198
@@ -47,7 +47,7 @@ from greyzone.models import load_encoder
 load_encoder(sys.argv[1], device="cpu").encode(["Power cut by hackers, the ministry said on Tuesday."])
 seconds = time.perf_counter() - begun
 import json
-from greyzone.eval.footprint import peak_bytes
+from greyzone.eval.memory import peak_bytes
 print(json.dumps({"seconds": seconds, "bytes": peak_bytes(), "torch": "torch" in sys.modules}))
 """
 """Cold start: nothing is imported before the clock starts, and nothing of ours but the encoder before it stops."""
@@ -55,9 +55,10 @@ print(json.dumps({"seconds": seconds, "bytes": peak_bytes(), "torch": "torch" in
 _RUN = """
 import json, sys, time
 given = json.load(sys.stdin)
-from greyzone.eval.footprint import peak_bytes, rate
+from greyzone.eval.memory import peak_bytes
+from greyzone.eval.encoders.footprint import rate
 if given["batch"]:
-    from greyzone.eval.rivals import open_rival
+    from greyzone.eval.encoders.rivals import open_rival
     encode = open_rival(given["encoder"], device="cpu").embed
 else:
     from greyzone.models import load_encoder
@@ -124,7 +125,7 @@ def footprint(encoder: str, texts: SpeedTexts, *, batch: bool = False) -> Footpr
     Parameters
     ----------
     encoder
-        A name for `load_encoder`, or for `greyzone.eval.rivals.open_rival` if `batch`.
+        A name for `load_encoder`, or for `greyzone.eval.encoders.rivals.open_rival` if `batch`.
     texts
         What it is timed with.
     batch
@@ -158,20 +159,6 @@ def rate(encode: Callable[[Sequence[str]], object], texts: Sequence[str]) -> flo
     encode(trial)
     count = max(len(trial), int(PASS_SECONDS * len(trial) / _seconds(encode, trial)))
     return max(len(part[:count]) / _seconds(encode, part[:count]) for part in parts)
-
-
-def peak_bytes() -> int:
-    """Return the most memory that this process has held, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text("ascii", "replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) << 10
-    import resource
-
-    # Linux counts in KiB, macOS in bytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10
 
 
 def _seconds(encode: Callable[[Sequence[str]], object], texts: Sequence[str]) -> float:

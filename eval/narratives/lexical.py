@@ -4,7 +4,7 @@ A set's texts are thinned to `MOST` by their digests, those that share a label w
 the encoder alone by the average precision of same-label pairs of `MEASURED` texts. `regret` is what the weight that the rule gives
 leaves to the best of `WEIGHTS`. `leave_one_out` chooses the rule's bounds anew without a family of sets and applies them to it.
 
-    python -m greyzone.eval.lexical --data FOLDER --encoder default --encoder hashed
+    python -m greyzone.eval.narratives.lexical --data FOLDER --encoder default --encoder hashed
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.errors import InputError
-from greyzone.eval import sets
-from greyzone.eval.encoders import data_folder, run_command
+from greyzone.eval.commands import data_folder, run_command
+from greyzone.eval.encoders import sets
 from greyzone.eval.metrics import average_precision
-from greyzone.eval.synth import generate
+from greyzone.eval.scenario.synth import generate
 from greyzone.language import detect_languages
 from greyzone.lexical import LexicalChoice, join, joined_rows, weigh
 from greyzone.models import load_encoder

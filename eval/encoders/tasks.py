@@ -18,10 +18,9 @@ from typing import TypeVar
 import numpy as np
 
 from greyzone.errors import InputError
-from greyzone.eval import sets
-from greyzone.eval.clustering import kmeans_agreement, linkage_agreement
-from greyzone.eval.metrics import average_precision
-from greyzone.eval.retrieval import (
+from greyzone.eval.encoders import sets
+from greyzone.eval.encoders.clustering import kmeans_agreement, linkage_agreement
+from greyzone.eval.encoders.retrieval import (
     Doubles,
     Integers,
     label_agreement,
@@ -33,6 +32,7 @@ from greyzone.eval.retrieval import (
     recall_at,
     spearman,
 )
+from greyzone.eval.metrics import average_precision
 from greyzone.records import Floats
 
 Rows = TypeVar("Rows", list[str], Integers, Doubles)
@@ -69,7 +69,7 @@ def measure(name: str, folder: Path, embed: Embed, *, quick: bool = False, clust
     Parameters
     ----------
     name
-        One of `greyzone.eval.sets.SOURCES`.
+        One of `greyzone.eval.encoders.sets.SOURCES`.
     folder
         Where its files stand.
     embed

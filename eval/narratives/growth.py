@@ -26,9 +26,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from greyzone.case import Case
 from greyzone.errors import InputError
-from greyzone.eval.adding import format_adding, measure_adding
-from greyzone.eval.encoders import run_command
-from greyzone.eval.synth import write_scenario
+from greyzone.eval.commands import run_command
+from greyzone.eval.narratives.adding import format_adding, measure_adding
+from greyzone.eval.scenario.synth import write_scenario
 from greyzone.pipeline import Settings, run, update
 
 FIRST = 0.5

@@ -1,8 +1,8 @@
 """The sets that groupings are measured on: texts or vectors with their true narratives.
 
-Labelled sets are those of `greyzone.eval.sets`; of `checkthat` the posts, where a narrative is a claim, or claims joined by a post
+Labelled sets are those of `greyzone.eval.encoders.sets`; of `checkthat` the posts, where a narrative is a claim, or claims joined by a post
 that stands with both, and a claim of one post alone is background. `semeval2025` has several narratives a document. ``synth`` is the
-written scenario (`greyzone.eval.synth`), whose everyday talk is background. ``planted`` and ``giant`` are vectors, ``hidden`` is news
+written scenario (`greyzone.eval.scenario`), whose everyday talk is background. ``planted`` and ``giant`` are vectors, ``hidden`` is news
 among tweets; these three come in any size.
 """
 
@@ -17,14 +17,15 @@ import numpy as np
 
 from greyzone.embed import document_text
 from greyzone.errors import InputError
-from greyzone.eval import hidden, sets
-from greyzone.eval.grouping import Truth
-from greyzone.eval.planted import MINIMUM, planted, planted_giant
-from greyzone.eval.synth import generate
+from greyzone.eval.encoders import sets
+from greyzone.eval.narratives import hidden
+from greyzone.eval.narratives.grouping import Truth
+from greyzone.eval.narratives.planted import MINIMUM, planted, planted_giant
+from greyzone.eval.scenario.synth import generate
 from greyzone.records import Floats
 
 LABELLED = ("uci-news", "googlenews", "checkthat", "semeval2025", "crisislex", "searchsnippets")
-"""Sets of `greyzone.eval.sets`, in the order in which they are measured."""
+"""Sets of `greyzone.eval.encoders.sets`, in the order in which they are measured."""
 
 SYNTH, PLANTED, GIANT, HIDDEN = "synth", "planted", "giant", "hidden"
 

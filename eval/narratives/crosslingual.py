@@ -28,9 +28,9 @@ import numpy.typing as npt
 from greyzone.cluster import NarrativeClusterer
 from greyzone.crosslingual import neutral_rows
 from greyzone.errors import InputError
-from greyzone.eval import sets
-from greyzone.eval.clustering import linkage_agreement
-from greyzone.eval.encoders import data_folder, run_command
+from greyzone.eval.commands import data_folder, run_command
+from greyzone.eval.encoders import sets
+from greyzone.eval.encoders.clustering import linkage_agreement
 from greyzone.eval.metrics import bcubed
 from greyzone.models import load_encoder
 from greyzone.models.cached import embed_texts

@@ -128,6 +128,6 @@ def invented_word(draws: Draws, *, cyrillic: bool = False) -> str:
 @lru_cache(maxsize=8)
 def load(name: str) -> object:
     """Read ``scenario/<name>.yaml``."""
-    text = resources.files("greyzone.eval").joinpath("scenario", f"{name}.yaml").read_text("utf-8")
+    text = resources.files("greyzone.eval.scenario").joinpath(f"{name}.yaml").read_text("utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(text, Loader=loader)  # noqa: S506 (both loaders are the safe ones)

@@ -13,8 +13,8 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import Any
 
-from greyzone.eval.plan import DAYS, FIRST_DAY, LANGUAGES, Cast, Event, Narrative, Plan, handle
-from greyzone.eval.templates import Draws, grammar, load
+from greyzone.eval.scenario.plan import DAYS, FIRST_DAY, LANGUAGES, Cast, Event, Narrative, Plan, handle
+from greyzone.eval.scenario.templates import Draws, grammar, load
 
 REPOSTS = 0.12
 TAGGED = 0.12

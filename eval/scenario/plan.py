@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from greyzone.eval.templates import Draws, Grammar, grammar, load
+from greyzone.eval.scenario.templates import Draws, Grammar, grammar, load
 
 FIRST_DAY = date(2024, 1, 1)
 DAYS = 121

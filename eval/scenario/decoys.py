@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from greyzone.eval.plan import DAYS, day_of
-from greyzone.eval.templates import Draws, invented_word, load
+from greyzone.eval.scenario.plan import DAYS, day_of
+from greyzone.eval.scenario.templates import Draws, invented_word, load
 
 COLUMNS = (
     "id",

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from greyzone.errors import InputError, StorageError
-from greyzone.eval import sets
-from greyzone.eval.encoders import DATA_VARIABLE, Skipped, data_folder, run_command
-from greyzone.eval.rivals import Rival, open_rival
-from greyzone.eval.tasks import measure
+from greyzone.eval.commands import DATA_VARIABLE, Skipped, data_folder, run_command
+from greyzone.eval.encoders import sets
+from greyzone.eval.encoders.rivals import Rival, open_rival
+from greyzone.eval.encoders.tasks import measure
 
 DEFAULT = "default"
 LEXICAL = "default+lexical"
@@ -111,7 +111,7 @@ def read_floors(path: Path | None = None) -> FloorFile:
         If the file is absent or is not a file of floors.
     """
     try:
-        source = resources.files("greyzone.eval").joinpath("floors.json") if path is None else path
+        source = resources.files("greyzone.eval.encoders").joinpath("floors.json") if path is None else path
         stored: dict[str, Any] = json.loads(source.read_text("utf-8"))
         floors = {
             name: {encoder: {figure: float(floor) for figure, floor in kept.items()} for encoder, kept in entry["floors"].items()}
@@ -273,7 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _packaged() -> Path:
-    found = resources.files("greyzone.eval").joinpath("floors.json")
+    found = resources.files("greyzone.eval.encoders").joinpath("floors.json")
     if not isinstance(found, Path):
         raise InputError(f"the packaged floors in {found}", "an installation in a folder", "name a file with --floors")
     return found

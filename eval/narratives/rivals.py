@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.errors import InputError
-from greyzone.eval.clustering import pair_distances
-from greyzone.eval.grouping import Ints, Truth, b_cubed
+from greyzone.eval.encoders.clustering import pair_distances
+from greyzone.eval.narratives.grouping import Ints, Truth, b_cubed
 from greyzone.records import Floats
 
 UMAP = {"n_neighbors": 15, "n_components": 5, "min_dist": 0.0, "metric": "cosine", "low_memory": False}

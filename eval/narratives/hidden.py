@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from greyzone.errors import InputError, SchemaError
-from greyzone.eval.sets import Clusters, load_clusters
+from greyzone.eval.encoders.sets import Clusters, load_clusters
 from greyzone.urls import strip_urls
 
 TWEETS = "ira_tweets_to_2016.parquet"

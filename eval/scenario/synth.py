@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from greyzone.errors import InputError
-from greyzone.eval.decoys import incident_rows, write_incidents
-from greyzone.eval.plan import DAYS, Event, Plan, make_plan
-from greyzone.eval.posts import Post, Writer
-from greyzone.eval.templates import Draws, load
+from greyzone.eval.scenario.decoys import incident_rows, write_incidents
+from greyzone.eval.scenario.plan import DAYS, Event, Plan, make_plan
+from greyzone.eval.scenario.posts import Post, Writer
+from greyzone.eval.scenario.templates import Draws, load
 
 MINIMUM = 100
 

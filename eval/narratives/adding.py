@@ -1,6 +1,6 @@
 """What it costs to add a few rows to many: ``greyzone eval update --planted 1000000``.
 
-Planted rows (`greyzone.eval.planted`) are fitted but for the last hundredth, which `NarrativeClusterer.partial_fit` then takes in; told are
+Planted rows (`planted.py`) are fitted but for the last hundredth, which `NarrativeClusterer.partial_fit` then takes in; told are
 the seconds of both by the clock and of the processors, the peak of the process, and the B-cubed F of all rows against the truth.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from greyzone.cluster import NarrativeClusterer
 from greyzone.errors import InputError
-from greyzone.eval.footprint import peak_bytes
-from greyzone.eval.grouping import b_cubed
-from greyzone.eval.planted import planted
+from greyzone.eval.memory import peak_bytes
+from greyzone.eval.narratives.grouping import b_cubed
+from greyzone.eval.narratives.planted import planted
 
 SHARE = 0.01
 """Share of the rows that come later."""

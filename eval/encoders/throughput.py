@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.errors import InputError
-from greyzone.eval.encoders import run_command
+from greyzone.eval.commands import run_command
 from greyzone.models import load_encoder, resolve_device
 
 if TYPE_CHECKING:

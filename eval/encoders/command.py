@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from greyzone.errors import GreyzoneError, InputError
-from greyzone.eval import sets
-from greyzone.eval.footprint import Footprint, footprint, speed_texts
-from greyzone.eval.rivals import TFIDF, is_batch, open_rival
-from greyzone.eval.tasks import Figure, measure
+from greyzone.errors import InputError
+from greyzone.eval.commands import DATA_VARIABLE, Skipped, aligned, data_folder, run_command
+from greyzone.eval.encoders import sets
+from greyzone.eval.encoders.footprint import Footprint, footprint, speed_texts
+from greyzone.eval.encoders.rivals import TFIDF, is_batch, open_rival
+from greyzone.eval.encoders.tasks import Figure, measure
 
 SPEED = "speed"
 """Name of the measurement of speed, cold start and memory among the sets."""
-
-DATA_VARIABLE = "GREYZONE_DATA"
-"""Environment variable that names the folder of the sets where ``--data`` is not given."""
 
 DEFAULT_ENCODERS = ("default", "hashed", TFIDF)
 
@@ -42,14 +39,6 @@ class SetResult:
     sha256: Mapping[str, str]
     quick: bool
     figures: tuple[Figure, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A set that was not measured, and why."""
-
-    set: str
-    reason: str
 
 
 def measure_encoders(
@@ -72,11 +61,11 @@ def measure_encoders(
     folder
         Where the files of the sets stand.
     encoders
-        Names for `greyzone.eval.rivals.open_rival`.
+        Names for `greyzone.eval.encoders.rivals.open_rival`.
     chosen
         Names of sets, `SPEED` among them; all if empty.
     quick
-        Thin the sets; see `greyzone.eval.tasks`.
+        Thin the sets; see `greyzone.eval.encoders.tasks`.
     clustering
         Also cluster the clustering sets, which takes most of the time there.
     device, batch_size, dtype, cache
@@ -178,29 +167,6 @@ def to_json_lines(results: Iterable[SetResult], skipped: Iterable[Skipped] = ())
     return "\n".join(json.dumps(line, ensure_ascii=False, sort_keys=True) for line in lines)
 
 
-def data_folder(given: str | None) -> Path:
-    """Return the folder of the sets: as given, or from `DATA_VARIABLE`.
-
-    Raises
-    ------
-    InputError
-        If neither names one.
-    """
-    name = given or os.environ.get(DATA_VARIABLE, "")
-    if not name:
-        raise InputError("no data folder", "one", f"name it with --data FOLDER or {DATA_VARIABLE}; docs/data.md says what it holds")
-    return Path(name)
-
-
-def run_command(command: Callable[[], int]) -> int:
-    """Return the exit code of `command`; an error of ours is one line on stderr."""
-    try:
-        return command()
-    except GreyzoneError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 for arguments or files that cannot be used."""
     parser = argparse.ArgumentParser(prog="greyzone eval encoders", description="Measure encoders on the public sets in a folder.")
@@ -283,18 +249,6 @@ def _number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as a Markdown table whose columns line up; the first row is the head."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = [cell.ljust(width) if place < 2 else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
-        return f"| {' | '.join(cells)} |"
-
-    rule = [("-" * width) if place < 2 else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
-    return [line(rows[0]), f"|{'|'.join(f' {mark} ' for mark in rule)}|", *(line(row) for row in rows[1:])]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Narratives against known truth: the clusterer and its rivals, growth, the lexical channel, several languages."""
