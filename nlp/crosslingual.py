@@ -157,7 +157,7 @@ class LanguageNeutral(BaseEstimator):  # type: ignore[misc]
         place = {name: number for number, name in enumerate(self.languages_)}
         code = np.array([place[name] for name in tongue], dtype=np.int64)
         if len(self.languages_) < 2:
-            self.choice_ = NeutralChoice(applied=False, reason=f"{len(self.languages_)} known languages, fewer than 2")
+            self.choice_ = NeutralChoice(applied=False, reason=f"known languages: {len(self.languages_)}, fewer than 2")
             return self
         chosen = _even(code, [texts[row] for row in known], self.sample)
         with threadpool_limits(limits=1):

@@ -448,4 +448,4 @@ def test_windows_of_a_single_item_are_an_event_and_not_a_pattern():
     found = _find(rows)
     assert found.groups.num_rows == 0
     notes = dict(zip(found.traces["trace"].to_pylist(), found.traces["note"].to_pylist(), strict=True))
-    assert "1 groups that share windows of a single item not listed" in notes["fast-6m"]
+    assert "groups not listed, as they share windows of a single item, which is an event and no pattern: 1" in notes["fast-6m"]

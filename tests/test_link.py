@@ -746,7 +746,7 @@ def test_tests_of_states_are_a_table_with_the_reasons_of_those_refused():
         assert (row["statistic"], row["p"], row["refused"]) == (told["statistic"], told["p"], told["refused"])
     assert rows[2]["refused"] is None
     assert "branching" in rows[2]["found"]
-    assert rows[4]["refused"].startswith("0 incidents with an onset known to the week")
+    assert rows[4]["refused"].startswith("incidents with an onset known to the week during the corpus: 0")
     assert rows[4]["found"] is None
     with pytest.raises(CaseError, match="greyzone link CASE"):
         state_tests({"link": {}})
@@ -765,7 +765,7 @@ def test_population_tests_refuse_with_a_reason_and_tell_otherwise():
     assert found["changepoints"][0]["changes"]
     for name in ("population_tests", "burst_tests", "hawkes_tests"):
         assert 0 < found[name][0]["p"] <= 1
-        assert "0 incidents" in found[name][1]["refused"]
+        assert "corpus: 0; at least" in found[name][1]["refused"]
         assert found[name][1]["p"] is None
     few = population_tests(when.rows(np.arange(12)), ["XA"] * 12, [(0, volume)], [["XA"]], doctrine=DOCTRINE, seed=0)
     assert few["hawkes_tests"][0]["refused"].endswith("at least 30 are needed")

@@ -164,7 +164,7 @@ def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> 
     found = core_groups(n, pairs.a, pairs.b, core)
     notes = [trace.note] if trace.note else []
     if chance.parts:
-        notes.append(f"{len(chance.parts)} communities of taste with a null of their own")
+        notes.append(f"communities of taste with a null of their own: {len(chance.parts)}")
     if chance.residual > 1e-6:
         notes.append(f"null fitted to within {chance.residual:.2g} of the degrees")
     p_values: list[float] = []

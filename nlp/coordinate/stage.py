@@ -186,10 +186,10 @@ def _trace_row(trace: Trace, network: Network | None, merged: list[Group], event
         told = (
             f", {taste} of them because common taste explains as much: they come to what they share no sooner than others" if taste else ""
         )
-        notes.append(f"{len(weak)} groups above q = {doctrine['coordination.fdr']:g} not listed{told}")
+        notes.append(f"groups not listed, above q = {doctrine['coordination.fdr']:g}: {len(weak)}{told}")
     single = sum(trace.name in group.traces for group in events)
     if single:
-        notes.append(f"{single} groups that share windows of a single item not listed: an event, not a pattern")
+        notes.append(f"groups not listed, as they share windows of a single item, which is an event and no pattern: {single}")
     return {
         "trace": trace.name,
         "supported": trace.supported,

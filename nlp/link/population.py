@@ -70,7 +70,7 @@ class State:
     def refusal(self, *, incidents: int, items: int = 1) -> str | None:
         """Return why a test is refused that needs so many incidents and documents, or None."""
         if len(self.days) < incidents:
-            return f"{len(self.days)} incidents with an onset known to the week during the corpus; at least {incidents} are needed"
+            return f"incidents with an onset known to the week during the corpus: {len(self.days)}; at least {incidents} are needed"
         if not self.narratives:
             return "no narrative names the state"
         if len(self.series) < SHORTEST_SERIES:
