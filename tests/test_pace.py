@@ -17,7 +17,6 @@ from scipy import sparse, stats
 from greyzone import records
 from greyzone.coordinate import find_groups
 from greyzone.coordinate import pace as pace_module
-from greyzone.coordinate.groups import smallest_community
 from greyzone.coordinate.pace import DISTANCES, Arrivals, Hurry, Pace, taste_p
 from greyzone.coordinate.traces import UNDATED, Items, Trace, family_of
 from greyzone.doctrine import load_doctrine
@@ -188,12 +187,10 @@ def test_fans_of_the_same_things_are_no_group_unless_they_come_together():
 
 
 def test_groups_as_large_as_a_community_with_a_null_are_left_to_it():
-    assert smallest_community(400, DOCTRINE) == 30
-    assert smallest_community(1000, DOCTRINE) == pytest.approx(50)
-    # Communities from seventeen accounts on have a null, so that the sixteen are tested, and from sixteen on not.
+    # Groups of fewer than seventeen accounts are tested, so that the sixteen are, however large communities are in this corpus.
     rows = _rows(1, fans=16, hurried=False)
     assert _found(rows, community_accounts=17, community_share=0.01)[0] == []
-    _, notes = _found(rows, community_accounts=10, community_share=0.01)
+    _, notes = _found(rows, community_accounts=10, community_share=0.2)
     assert not any("common taste" in note for note in notes)
 
 

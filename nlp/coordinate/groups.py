@@ -124,8 +124,8 @@ class _Taste:
         )
 
     def p(self, accounts: Ints) -> float | None:
-        """Return the p of a group under common taste, None where the data do not tell, or the null of the trace knows tastes as large."""
-        if len(accounts) >= smallest_community(len(self.network.trace.accounts), self.doctrine):
+        """Return the p of a group under common taste, None where the data do not tell, or the group may have a null of its own."""
+        if len(accounts) >= self.doctrine["coordination.community_accounts"]:
             return None
         columns, count = self.network.driving(accounts, self.doctrine)
         if self.pace.items < self.doctrine["coordination.pace_items"] or not len(columns):
@@ -135,11 +135,6 @@ class _Taste:
         pace = self.pace.of_items(self.arrivals.among(np.isin(self.network.trace.accounts, accounts)))[items]
         dated = ~np.isnan(pace)
         return taste_p(pace[dated], votes[dated], self.doctrine["coordination.pace_spread"]) if dated.any() else None
-
-
-def smallest_community(accounts: int, doctrine: Doctrine) -> float:
-    """Return the effective accounts from which a community among so many accounts has a null of its own."""
-    return max(doctrine["coordination.community_accounts"], doctrine["coordination.community_share"] * accounts)
 
 
 def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> Network:
@@ -155,8 +150,9 @@ def find_network(trace: Trace, doctrine: Doctrine, rng: np.random.Generator) -> 
         chance, weights = rhythm.fit_clock(trace.incidence, trace.items), np.ones(len(trace.items))
     else:
         limit = doctrine.section("coordination")
+        smallest = max(limit["community_accounts"], limit["community_share"] * n)
         hurry = Hurry(trace, least=int(limit["pace_items"]), members=int(limit["driving_members"]), most=limit["community_pace"])
-        chance = fit_chance(trace.incidence, smallest=smallest_community(n, doctrine), most=limit["community_most"], hurried=hurry, rng=rng)
+        chance = fit_chance(trace.incidence, smallest=smallest, most=limit["community_most"], hurried=hurry, rng=rng)
         weights = np.where(degrees > 1, item_weights(degrees, n), 0.0)
     judge = chance.judge(weights, threshold)
     shared, light = _weighted_only(trace.incidence, weights)
