@@ -22,7 +22,7 @@ MEASURES = (
     Forwarded(
         "gate",
         "greyzone.eval.encoders.gate",
-        "Fail if a figure is below its floor (eval/encoders/floors.json). Only data sets that are there are measured.",
+        "Fail if a measured figure is below its floor. Floors: eval/encoders/floors.json; only data sets that are there are measured.",
         "greyzone eval gate --data ../shared/data",
     ),
     Forwarded(
