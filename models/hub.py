@@ -64,6 +64,22 @@ def find_model(name: str | Path) -> Path:
         raise EncoderError(f"downloading {repository} failed ({error})", "", "try again or give a local folder") from error
 
 
+def find_transformer(name: str | Path, wanted: str) -> Path:
+    """Return the folder of a model that is no encoder: as `find_model`, but a bare name is always a folder.
+
+    Raises
+    ------
+    EncoderError
+        As for `find_model`, with `wanted` as what was expected.
+    """
+    if "/" not in str(name) and not Path(name).is_dir():
+        raise EncoderError(f"no folder {name}", wanted)
+    try:
+        return find_model(name)
+    except EncoderError as error:
+        raise EncoderError(error.found, wanted) from error
+
+
 def _probe(url: str, repository: str) -> None:
     """Ask the hub once whether it has the model; name resolution has no time limit of its own, hence the thread."""
     answer: list[str] = []

@@ -15,7 +15,7 @@ from typing import Any
 
 from greyzone.errors import EncoderError
 from greyzone.models.device import resolve_device
-from greyzone.models.hub import find_model
+from greyzone.models.hub import find_transformer
 from greyzone.models.transformer_head import longest_input
 
 INSTRUCTION = (
@@ -131,7 +131,7 @@ def _described(name: str | Path) -> tuple[str, Any, Any]:
         AutoTokenizer,
     )
 
-    folder = _found(name)
+    folder = str(find_transformer(name, "a folder that transformers saved, or an organisation/model of the hub"))
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     home, kinds = (
         (AutoModelForSeq2SeqLM, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING)
@@ -141,17 +141,6 @@ def _described(name: str | Path) -> tuple[str, Any, Any]:
     if type(config) not in kinds:
         raise ValueError(f"a {config.model_type} model writes none")
     return folder, home, AutoTokenizer.from_pretrained(folder, local_files_only=True)
-
-
-def _found(name: str | Path) -> str:
-    """Return the folder of a model; one that is not found is not a matter of encoders, as `find_model` takes it to be."""
-    wanted = "a folder that transformers saved, or an organisation/model of the hub"
-    if "/" not in str(name) and not Path(name).is_dir():
-        raise EncoderError(f"no folder {name}", wanted)
-    try:
-        return str(find_model(name))
-    except EncoderError as error:
-        raise EncoderError(error.found, wanted) from error
 
 
 @contextmanager

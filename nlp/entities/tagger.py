@@ -14,12 +14,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import pyarrow as pa
 
 from greyzone.errors import EncoderError
-from greyzone.models.hub import find_model
+from greyzone.models.hub import find_transformer
 from greyzone.text import fold
 
 LABELS = {"ORG": "organisation", "LOC": "place", "GPE": "place", "MALWARE": "malware", "MAL": "malware", "ACTOR": "actor", "APT": "actor"}
 """Usual labels of token-classification models (without ``B-``, ``I-``) to kinds; others are passed over, persons among them."""
-
 
 NAMED = ("organisation", "malware", "actor")
 """Kinds that a model adds to incidents: places are weighed by themselves."""
@@ -67,14 +66,10 @@ class HubTagger:
 
         self.labels = LABELS if labels is None else labels
         wanted = "a token-classification model that transformers saved, with weights in the safetensors format"
-        if "/" not in str(model) and not Path(model).is_dir():
-            raise EncoderError(f"no folder {model}", wanted)
+        folder = str(find_transformer(model, wanted))
         try:
-            folder = str(find_model(model))
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             tags = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        except EncoderError as error:
-            raise EncoderError(error.found, wanted) from error
         except (OSError, ValueError, SafetensorError) as error:
             raise EncoderError(f"{model} holds no model that tags words ({' '.join(str(error).split())})", wanted) from error
         longest = min(int(tokenizer.model_max_length), int(getattr(tags.config, "max_position_embeddings", 512)))
