@@ -10,6 +10,8 @@ import logging
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from greyzone.errors import EncoderError
@@ -78,6 +80,38 @@ def find_transformer(name: str | Path, wanted: str) -> Path:
         return find_model(name)
     except EncoderError as error:
         raise EncoderError(error.found, wanted) from error
+
+
+@contextmanager
+def refused(name: str | Path, does: str, wanted: str) -> Iterator[None]:
+    """Turn what transformers and safetensors say of a folder that they cannot use into one error: it holds no model that `does`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        if isinstance(error, EncoderError):
+            raise
+        reason = " ".join(str(error).split())
+        raise EncoderError(f"{name} holds no model that {does} ({reason})", wanted) from error
+
+
+def check_weights(folder: str | Path) -> None:
+    """Read the heads of a model's files of weights, which themselves take minutes and memory.
+
+    Raises
+    ------
+    OSError, SafetensorError
+        If there is none in the safetensors format, or one is broken.
+    """
+    from safetensors import safe_open
+
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        raise OSError("no file of weights that ends in .safetensors")
+    for file in files:
+        with safe_open(file, framework="np"):
+            pass
 
 
 def _probe(url: str, repository: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ from greyzone.case import Case
 from greyzone.cli import main
 from greyzone.entities import build_gazetteer, find_entities
 from greyzone.entities.generic import GENERIC
-from greyzone.entities.tagger import HubTagger, Tagged, Tagger, tagged_incidents
+from greyzone.entities.tagger import HubTagger, Tagged, Tagger, check_tagger, tagged_incidents
 from greyzone.errors import EncoderError
 from greyzone.pipeline import advance
 from greyzone.records import INCIDENTS, table
@@ -73,16 +75,38 @@ def test_a_model_reads_all_of_a_long_text(otters: Path):
     assert tagger.tag(["the and the"]) == []
 
 
-def test_what_tags_no_words_is_refused(otters: Path, tmp_path: Path):
+@pytest.mark.parametrize("refuse", [HubTagger, check_tagger])
+def test_what_tags_no_words_is_refused(refuse: Callable[[str | Path], object], otters: Path, tmp_path: Path):
     for nowhere in (tmp_path / "none", "none"):
         with pytest.raises(EncoderError, match=r"no folder .*none; expected a token-classification model"):
-            HubTagger(nowhere)
+            refuse(nowhere)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(EncoderError, match="holds no model that tags words"):
-        HubTagger(tmp_path)
-    shutil.copytree(otters, tmp_path / "bare")
-    (tmp_path / "bare" / "model.safetensors").unlink()
-    with pytest.raises(EncoderError, match="holds no model that tags words"):
-        HubTagger(tmp_path / "bare")
+        refuse(tmp_path / "empty")
+    for name, change in {"bare": lambda file: file.unlink(), "broken": lambda file: file.write_bytes(b"\0" * 64)}.items():
+        shutil.copytree(otters, tmp_path / name)
+        change(tmp_path / name / "model.safetensors")
+        with pytest.raises(EncoderError, match="holds no model that tags words"):
+            refuse(tmp_path / name)
+
+
+@pytest.mark.parametrize("refuse", [HubTagger, check_tagger])
+def test_an_encoder_without_labels_is_refused(refuse: Callable[[str | Path], object], otters: Path, tmp_path: Path):
+    shutil.copytree(otters, tmp_path / "plain")
+    config = tmp_path / "plain" / "config.json"
+    told = json.loads(config.read_text(encoding="utf-8")) | {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}
+    config.write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(EncoderError, match=r"tags words \(its labels are LABEL_0, LABEL_1; one of ACTOR, .* is read\)"):
+        refuse(tmp_path / "plain")
+
+
+def test_a_check_loads_no_weights(otters: Path, monkeypatch: pytest.MonkeyPatch):
+    from transformers import PreTrainedModel
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", None)
+    check_tagger(otters)
+    with pytest.raises(TypeError):
+        HubTagger(otters)
 
 
 class Reader:

@@ -224,9 +224,10 @@ def link(
         read_names(path)
     reads = "" if tagger == "none" else tagger
     if reads:
-        from greyzone.entities.tagger import HubTagger
+        from greyzone.entities.tagger import check_tagger
 
-        HubTagger(reads)
+        # Said before the case remembers it.
+        check_tagger(reads)
     advance_case(case, changes(doctrine=doctrine, link_model=chosen, names=tables, tagger=reads), until="link")
     print_notes(case, "link", without=TESTS)
     told: Any = Case(case).notes()["link"]

@@ -9,16 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from greyzone.errors import EncoderError
-from greyzone.models.hub import find_transformer
+from greyzone.models.hub import check_weights, find_transformer, refused
 from greyzone.text import fold
 
-LABELS = {"ORG": "organisation", "LOC": "place", "GPE": "place", "MALWARE": "malware", "MAL": "malware", "ACTOR": "actor", "APT": "actor"}
+LABELS = {
+    **dict.fromkeys(("ORG", "ORGANIZATION", "ORGANISATION"), "organisation"),
+    **dict.fromkeys(("LOC", "LOCATION", "GPE"), "place"),
+    **dict.fromkeys(("MALWARE", "MAL"), "malware"),
+    **dict.fromkeys(("ACTOR", "THREAT-ACTOR", "APT", "HACKORG"), "actor"),
+}
 """Usual labels of token-classification models (without ``B-``, ``I-``) to kinds; others are passed over, persons among them."""
+
+TAGS = "tags words"
+WANTED = "a token-classification model that transformers saved, with weights in the safetensors format"
 
 NAMED = ("organisation", "malware", "actor")
 """Kinds that a model adds to incidents: places are weighed by themselves."""
@@ -57,21 +64,16 @@ class HubTagger:
     Raises
     ------
     EncoderError
-        If there is no such model, or it tags no words.
+        If there is no such model, it tags no words, or it has none of the labels.
     """
 
     def __init__(self, model: str | Path, *, labels: Mapping[str, str] | None = None) -> None:
-        from safetensors import SafetensorError
-        from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+        from transformers import AutoModelForTokenClassification, pipeline
 
         self.labels = LABELS if labels is None else labels
-        wanted = "a token-classification model that transformers saved, with weights in the safetensors format"
-        folder = str(find_transformer(model, wanted))
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        with refused(model, TAGS, WANTED):
+            folder, tokenizer = _described(model, self.labels)
             tags = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        except (OSError, ValueError, SafetensorError) as error:
-            raise EncoderError(f"{model} holds no model that tags words ({' '.join(str(error).split())})", wanted) from error
         longest = min(int(tokenizer.model_max_length), int(getattr(tags.config, "max_position_embeddings", 512)))
         # Some tokenizers name no length; the pipeline cuts windows by what the tokenizer says.
         tokenizer.model_max_length = longest
@@ -89,6 +91,34 @@ class HubTagger:
                 if kind is not None and start < end:
                     found.append(Tagged(row, start, end, kind, text[start:end], round(float(item["score"]), 6)))
         return sorted(set(found))
+
+
+def check_tagger(model: str | Path, *, labels: Mapping[str, str] | None = None) -> None:
+    """Refuse what `HubTagger` would refuse, by the heads of its files: the weights are not loaded.
+
+    Raises
+    ------
+    EncoderError
+        As for `HubTagger`.
+    """
+    with refused(model, TAGS, WANTED):
+        folder, _ = _described(model, LABELS if labels is None else labels)
+        check_weights(folder)
+
+
+def _described(model: str | Path, labels: Mapping[str, str]) -> tuple[str, Any]:
+    """Return the folder of a model, and its tokenizer."""
+    from transformers import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, AutoConfig, AutoTokenizer
+
+    folder = str(find_transformer(model, WANTED))
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if type(config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
+        raise ValueError(f"a {config.model_type} model tags none")
+    given = {str(label).upper().removeprefix("B-").removeprefix("I-") for label in config.id2label.values()}
+    # An encoder without a head would be given one that was never trained, with labels of this sort.
+    if not given & set(labels):
+        raise ValueError(f"its labels are {', '.join(sorted(given))}; one of {', '.join(sorted(labels))} is read")
+    return folder, AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def tagged_incidents(incidents: pa.Table, tagger: Tagger, *, least: float) -> tuple[pa.Table, int]:
