@@ -205,6 +205,14 @@ def test_judging_a_world_reads_the_list(world):
     assert all(name in table for name in (*LLRS, *LINK_TYPES))
 
 
+def test_a_change_is_a_mean_over_worlds_with_the_interval_of_their_spread(world):
+    judged = synthetic.judge_world(world, synthetic.EVERYTHING, load_doctrine(), setting="x", seed=3)
+    runs = [dataclasses.replace(judged, without={"": 0.9, "entity": 0.9 - loss}) for loss in (0.0, 0.1, 0.2, 0.1)]
+    assert synthetic._change(runs[1:2] * 4, "entity") == "-0.1000 [-0.1000, -0.1000]"
+    # Four draws lose a binomial of 8 in tenths of .25: 1 or less has probability 9 / 256, 0 has 1 / 256.
+    assert synthetic._change(runs, "entity") == "-0.1000 [-0.1750, -0.0250]"
+
+
 def test_the_rule_on_all_candidates_is_that_of_the_stage(world):
     """Ablations are read from the evidence of all candidates: the rule on it must give the log-odds of the list."""
     doctrine = load_doctrine()
