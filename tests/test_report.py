@@ -292,10 +292,12 @@ def test_sorting_and_the_timeline_slider(browser, page):
 @pytest.mark.browser
 def test_impact_follows_the_chosen_state(browser, page):
     opened(browser, page)
-    states = browser.execute_script("return document.querySelectorAll('#impact-state option').length")
-    assert states > 1
+    scored = browser.execute_script(
+        "return [...document.querySelectorAll('#impact-state option:not(:checked)')]"
+        ".filter(e => !e.textContent.includes('insufficient')).map(e => e.value)"
+    )
     before = browser.execute_script("return JSON.stringify(document.getElementById('impact-plot').data.map(t => t.y))")
-    act(browser, "impact-state", "1")
+    act(browser, "impact-state", scored[0])
     assert browser.execute_script("return JSON.stringify(document.getElementById('impact-plot').data.map(t => t.y))") != before
     assert "90 % interval" in browser.execute_script("return document.getElementById('impact-vector').textContent")
 

@@ -439,6 +439,52 @@ def test_a_score_that_is_not_robust_says_so_beside_every_number(browser, told, t
         assert "not robust" in text_of(browser, place), place
 
 
+def words(text):
+    return " ".join(re.sub(r"<[^>]+>", "", text).split())
+
+
+def test_strong_links_are_not_said_to_be_as_right_as_the_test_of_timing(told):
+    """Twelve links of p .7 (.4 to .9): 3.6 of them are wrong by their own word, 1.2 to 7.2 over the intervals, whatever q says."""
+    strong = table([row | {"q": 0.01} for row in told["links"].to_pylist()], LINKS)
+    shown = words(render(told | {"links": strong}, {}, doctrine=DOCTRINE))
+    assert "12 of 12 candidate links are strong: incidents moved to other times would give at most about 10 % of such a list." in shown
+    assert "by their own probabilities about 4 of the 12 are wrong (1 to 7 over their intervals)" in shown
+    assert "the corpus is too short to move incidents in time" in words(render(told, {}, doctrine=DOCTRINE))
+
+
+def test_states_come_by_name_and_a_level_that_hangs_on_the_doctrine_says_so_beside_every_number(told):
+    rows = told["impact"].to_pylist()
+    wide = [row | {"status": "ok", "doctrine_p05": 1.0, "doctrine_p95": 60.0} if row["target_state"] == "EE" else row for row in rows]
+    high = [
+        row | {"target_state": "US", "score_p50": 99.0, "doctrine_p05": 1.0, "doctrine_p95": 9.0}
+        for row in rows
+        if row["target_state"] == "EE"
+    ]
+    tables = told | {"impact": table(wide + high, TABLES["impact"])}
+    assert [entry["name"] for entry in tell_scores(known(tables))] == ["Estonia", "Latvia", "United States"]
+    shown = render(tables, {}, doctrine=DOCTRINE)
+    body = shown[: shown.index('<section id="impact"')]
+    assert body.count("the level depends on the doctrine") == 2
+
+
+@pytest.mark.browser
+def test_a_finding_leads_to_the_score_of_its_own_state(browser, told, tmp_path):
+    rows = told["impact"].to_pylist()
+    rows += [row | {"target_state": "AT"} for row in rows if row["target_state"] == "EE"]
+    path = tmp_path / "report.html"
+    path.write_text(render(told | {"impact": table(rows, TABLES["impact"])}, {}, doctrine=DOCTRINE))
+    opened(browser, path)
+    chosen = "const s = document.getElementById('impact-state'); return s.options[s.selectedIndex].textContent"
+    assert browser.execute_script(chosen).startswith("Estonia")
+    for state in ("Austria", "Estonia"):
+        browser.execute_script(
+            "[...document.querySelectorAll('#found li')].find(e => e.textContent.startsWith(arguments[0])).querySelector('a').click()",
+            state,
+        )
+        assert browser.execute_script(chosen).startswith(state)
+    assert errors(browser) == []
+
+
 @pytest.mark.browser
 def test_a_case_without_ledger_still_shows_its_shares(browser, told, tmp_path):
     path = tmp_path / "report.html"

@@ -276,6 +276,7 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config, sh
   }
 
   options(byId("impact-state"), data.impact.map((found, index) => [String(index), found.name + (found.last.status === "ok" ? "" : " (" + found.last.status + ")")]));
+  byId("impact-state").value = String(Math.max(0, data.impact.findIndex((found) => found.state === data.first_state)));
   byId("impact-state").addEventListener("input", state);
   byId("share-find").addEventListener("input", () => { chosen.find = byId("share-find").value; chosen.shown = STEP; shares(); });
   document.querySelectorAll("a[data-state]").forEach((link) => link.addEventListener("click", () => {

@@ -26,7 +26,7 @@ POINTS = ("p05", "p50", "p95")
 
 
 def tell_scores(known: Mapping[str, pa.Table]) -> list[Row]:
-    """Return one entry a state, the highest score first: its curve, the vector of the last day, the shares."""
+    """Return one entry a state by name, never by score: its curve, the vector of the last day, the shares."""
     rows = known["impact"].sort_by([("target_state", "ascending"), ("date", "ascending")]).to_pylist()
     shares: dict[tuple[object, object], list[Row]] = {}
     for share in known["shares"].to_pylist():
@@ -40,7 +40,7 @@ def tell_scores(known: Mapping[str, pa.Table]) -> list[Row]:
         | {"views": [_view(row) for row in seen.get(state, [])], "owed": [_owed(row) for row in owed.get(state, [])]}
         for state, series in states.items()
     ]
-    return sorted(found, key=_by_score)
+    return sorted(found, key=lambda entry: (str(entry["name"]), str(entry["state"])))
 
 
 def tell_terms(known: Mapping[str, pa.Table], states: Iterable[str]) -> tuple[dict[str, Row], dict[str, int]]:
@@ -152,11 +152,6 @@ def _waves(rows: Sequence[Row]) -> list[int]:
 
 def _exact(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
-
-
-def _by_score(entry: Row) -> tuple[float, str]:
-    median = entry["last"]["score"][1]
-    return (1.0 if median is None else -median, str(entry["state"]))
 
 
 def _state(state: str, series: list[Row], shares: list[Row]) -> Row:

@@ -67,7 +67,8 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
         story["linked"] = story["id"] in linked
     impact = tell_scores(known)
     campaigns, briefly = tell_campaigns(known, {entry["state"]: entry for entry in impact})
-    terms, untold = tell_terms(known, [entry["state"] for entry in sorted(impact, key=_by_evidence)])
+    ranked = sorted(impact, key=_by_evidence)
+    terms, untold = tell_terms(known, [entry["state"] for entry in ranked])
     cited = provenance.cited(stories, links, groups, campaigns)
     documents, reports = provenance.documents(known, cited), provenance.reports(known, cited)
     return {
@@ -81,7 +82,7 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
         "reports": reports,
         "sources": {row["id"]: row for row in (*documents, *reports)},
         "impact": impact,
-        "most_evidence": sorted((entry for entry in impact if entry["last"]["score"][1] is not None), key=_by_evidence)[:_TOLD_STATES],
+        "most_evidence": [entry for entry in ranked if entry["last"]["score"][1] is not None][:_TOLD_STATES],
         "coverage": provenance.coverage(notes),
         "traces": known["traces"].to_pylist(),
         "provenance": provenance.provenance(manifest, doctrine),
@@ -101,6 +102,7 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
                 known["group_members"],
             ),
             "impact": impact,
+            "first_state": ranked[0]["state"] if ranked else None,
             "terms": terms,
             "no_room": untold,
             "wide": doctrine["impact.wide"],
@@ -129,7 +131,8 @@ def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], d
         "groups": len(groups),
         "flagged": sum(bool(group["flagged"]) for group in groups),
         "links": known["links"].num_rows,
-        "displayed_links": sum(bool(link["displayed"]) for link in links),
+        "strong": _strong(links),
+        "shifted": known["links"]["q"].null_count < known["links"].num_rows,
         "fdr": fdr,
         "calibrated": known["links"].num_rows > 0 and pc.all(known["links"]["calibrated"]).as_py() is True,
         "reviewed": len(set(known["decisions"]["link_id"].to_pylist()) & set(known["links"]["link_id"].to_pylist())),
@@ -137,6 +140,13 @@ def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], d
         "decision": doctrine.phrase("decision"),
         "doctrine": f"{doctrine.id} {doctrine.hash}",
     }
+
+
+def _strong(links: list[Row]) -> Row:
+    """Count the displayed links, and how many of them are wrong if each holds as often as its own probability says, with bounds."""
+    chosen = [[value if value is not None else link["p"][1] for value in link["p"]] for link in links if link["displayed"]]
+    low, middle, high = (sum(1.0 - points[place] for points in chosen) for place in (2, 1, 0))
+    return {"links": len(chosen), "wrong": [low, middle, high]}
 
 
 def _members(rows: pa.Table) -> dict[tuple[str, str], float | None]:
@@ -234,5 +244,5 @@ def _timeline(stories: list[Row], links: list[Row]) -> Row:
     return {"narratives": [story["id"] for story in ordered[:_TIMELINE_NARRATIVES]], "of": len(stories), "least": _DRAWN_P}
 
 
-def _by_evidence(entry: Row) -> tuple[int, str]:
-    return (-len(entry["shares"]), str(entry["state"]))
+def _by_evidence(entry: Row) -> tuple[bool, int, str]:
+    return (entry["last"]["score"][1] is None, -len(entry["shares"]), str(entry["state"]))
