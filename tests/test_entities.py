@@ -264,6 +264,28 @@ def test_cyrillic_endings_are_undone_and_latin_ones_are_not():
     assert found(texts, gazetteer) == [(0, "Капков"), (1, "Забеда"), (2, "Забеда")]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("وزارة الصحة السعودية", "هجوم على وزارة الصحة السعودية {}"),
+        ("بانک ملی ایران", "حمله به بانک ملی ایران {}"),
+        ("თბილისის მერია", "ჰაკერებმა თბილისის მერია {} დააზიანეს"),
+        ("国家电网", "黑客攻击国家电网系统{}"),
+    ],
+)
+def test_scripts_without_case_name_things_too(name: str, text: str):
+    described = [{"description": f"{name} {at}"} for at in range(3)]
+    gazetteer = build_gazetteer(incidents(*described), [Name("organisation", name)])
+    assert found([text.format(at) for at in range(6)], gazetteer) == [(at, name) for at in range(6)]
+
+
+def test_an_ordinary_word_without_case_needs_company():
+    word = "وزارة"
+    assert word in general_words()
+    gazetteer = build_gazetteer(incidents(), [Name("organisation", word), Name("malware", "Kestroxin")])
+    assert found([f"هجوم على {word}", f"هجوم على {word} Kestroxin"], gazetteer) == [(1, "Kestroxin"), (1, word)]
+
+
 def test_names_never_begin_or_end_inside_a_word():
     gazetteer = build_gazetteer(incidents(), [Name("malware", "Kestroxin"), Name("actor", "Brisk Otter")])
     assert len(find_matches(["Kestroxins preKestroxin Kestroxiné x@Kestroxin.org https://a.b/Kestroxin @Kestroxin"], gazetteer)) == 0
@@ -314,6 +336,20 @@ def test_tables_are_read(tmp_path: Path):
     (tmp_path / "bad.json").write_text('{"type": "moons", "values": []}')
     with pytest.raises(InputError, match="moons"):
         read_names(tmp_path / "bad.json")
+
+
+def test_tables_hold_odd_signs_single_aliases_and_no_abyss(tmp_path: Path):
+    lines = [
+        {"id": "G1", "name": "Brisk Otter", "aliases": "Zorvex", "description": "one\u2028two"},
+        {"id": "S2", "name": "Kestr\ud800xin"},
+    ]
+    text = "\n".join(json.dumps(line, ensure_ascii="\ud800" in line["name"]) for line in lines)
+    (tmp_path / "odd.jsonl").write_text(text, encoding="utf-8")
+    assert read_names(tmp_path / "odd.jsonl") == [Name("actor", "Brisk Otter", ("Zorvex",), "one\u2028two"), Name("malware", "Kestr?xin")]
+    for name, deep in {"deep.json": "[" * 200_000, "deep.jsonl": '{"id": "G1", "name": "a"}\n' + "[" * 200_000}.items():
+        (tmp_path / name).write_text(deep)
+        with pytest.raises(InputError, match="nested too deeply"):
+            read_names(tmp_path / name)
 
 
 def test_plain_words_of_attackers_count_near_the_field_only():

@@ -121,7 +121,7 @@ def _of_table(file: Path, left_out: Counter[str]) -> list[tuple[str, tuple[float
         text = file.read_bytes().decode("utf-8-sig")
         lines = file.suffix.casefold() in {".jsonl", ".ndjson"}
         rows = (
-            [json.loads(line) for line in text.splitlines() if line.strip()]
+            [json.loads(line) for line in text.split("\n") if line.strip()]
             if lines
             else list(csv.DictReader(io.StringIO(text, newline="")))
         )

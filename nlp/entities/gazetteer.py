@@ -17,7 +17,7 @@ import json
 import lzma
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -32,7 +32,7 @@ from greyzone.entities.artefacts import ARTEFACTS, spelling
 from greyzone.entities.automaton import Automaton, build_automaton
 from greyzone.entities.generic import GENERIC
 from greyzone.entities.tables import Name
-from greyzone.entities.tokens import stems
+from greyzone.entities.tokens import has_case, stems
 from greyzone.places import find_states, state_code, state_name
 from greyzone.records import ENTITY_KINDS
 from greyzone.text import fold, stopwords, words
@@ -75,7 +75,8 @@ class Gazetteer:
     field
         Folded words of the field, measured.
     ordinary
-        Surfaces that are words of a language besides, by the word frequencies or by their use in descriptions.
+        Surfaces that are words of a language besides, by the word frequencies or by their use in descriptions; several words in a script
+        without case are none.
     joined
         Letters of a surface of several words without blanks, as hashtags have them, to the surface.
     automaton, vocabulary, stemmed
@@ -320,7 +321,11 @@ def _assemble(found: _Found, descriptions: Sequence[str]) -> Gazetteer:
         surfaces,
         frozenset(name for name in names if all(_acronym(written) for written in found.written[name])),
         field,
-        frozenset(name for name in names if all(word in general_words() or lower[word] > 1 for word in name.split())),
+        frozenset(
+            name
+            for name in names
+            if not _is_uncased_phrase(found.written[name]) and all(word in general_words() or lower[word] > 1 for word in name.split())
+        ),
         {name.replace(" ", ""): name for name in reversed(names) if " " in name},
         build_automaton(name.split() for name in names),
         vocabulary,
@@ -335,6 +340,11 @@ def _acronym(written: str) -> bool:
     return 2 <= len(letters) <= 5 and written.upper() == written and written.lower() != written
 
 
+def _is_uncased_phrase(spellings: Iterable[str]) -> bool:
+    """Tell whether a name is several words without case: no capital will ever support it, and its words in this order are seldom chance."""
+    return all(" " in written and not has_case(written) for written in spellings)
+
+
 def _described(descriptions: Sequence[str]) -> tuple[frozenset[str], Counter[str]]:
     """Return the words of the field, and in how many descriptions a word is written in lower case."""
     lower: Counter[str] = Counter()
@@ -343,7 +353,7 @@ def _described(descriptions: Sequence[str]) -> tuple[frozenset[str], Counter[str
     distinct = sorted(set(filter(None, descriptions)))
     for text in distinct:
         tokens = _TOKEN.findall(text)
-        lower.update({fold(token) for token in tokens if token.islower()})
+        lower.update({fold(token) for token in tokens if token.islower() and has_case(token)})
         folded = [fold(token) for token in tokens]
         texts.update(set(folded))
         uses.update(folded)

@@ -46,6 +46,8 @@ CLUSTERS = {
 STIX = {"intrusion-set": "actor", "threat-actor": "actor", "malware": "malware", "tool": "malware"}
 ATTACK_IDS = {"G": "actor", "S": "malware", "C": "name"}
 
+WANTED = "a MISP galaxy cluster, a STIX bundle, or JSON lines with id, name and aliases"
+
 
 @dataclass(frozen=True, slots=True)
 class Name:
@@ -85,15 +87,15 @@ def read_names(path: str | Path) -> list[Name]:
         whole = json.loads(text)
     except json.JSONDecodeError:
         return list(_lines(text, file))
+    except RecursionError:
+        raise InputError(f"{file} is nested too deeply", WANTED) from None
     if isinstance(whole, dict) and isinstance(whole.get("values"), list):
         return list(_cluster(whole, file))
     if isinstance(whole, dict) and isinstance(whole.get("objects"), list):
         return list(_bundle(whole["objects"]))
     if isinstance(whole, dict) and "name" in whole:
         return list(_lines(text, file))
-    raise InputError(
-        f"{file} has neither values nor objects", "a MISP galaxy cluster, a STIX bundle, or JSON lines with id, name and aliases"
-    )
+    raise InputError(f"{file} has neither values nor objects", WANTED)
 
 
 def _cluster(cluster: Mapping[str, Any], file: Path) -> Iterator[Name]:
@@ -105,9 +107,9 @@ def _cluster(cluster: Mapping[str, Any], file: Path) -> Iterator[Name]:
             meta = item.get("meta")
             yield Name(
                 kind,
-                str(item["value"]),
+                _text(item["value"]),
                 _texts(meta.get("synonyms") if isinstance(meta, dict) else None),
-                str(item.get("description") or ""),
+                _text(item.get("description")),
             )
 
 
@@ -118,22 +120,31 @@ def _bundle(objects: list[Any]) -> Iterator[Name]:
         if item.get("revoked") or item.get("x_mitre_deprecated"):
             continue
         aliases = _texts(item.get("aliases")) + _texts(item.get("x_mitre_aliases"))
-        yield Name(STIX[item["type"]], str(item["name"]), aliases, str(item.get("description") or ""))
+        yield Name(STIX[item["type"]], _text(item["name"]), aliases, _text(item.get("description")))
 
 
 def _lines(text: str, file: Path) -> Iterator[Name]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Some signs at which Python parts lines (U+2028) may stand inside of JSON strings.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             item = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{file}, line {number}: {error.msg}", "JSON, or one JSON object a line") from error
+        except (json.JSONDecodeError, RecursionError) as error:
+            told = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            raise InputError(f"{file}, line {number}: {told}", "JSON, or one JSON object a line") from error
         kind = ATTACK_IDS.get(str(item.get("id"))[:1]) if isinstance(item, dict) else None
         if kind is None or not item.get("name"):
             raise InputError(f"{file}, line {number}: no name with an ATT&CK id", "objects with id (G…, S… or C…), name and aliases")
-        yield Name(kind, str(item["name"]), _texts(item.get("aliases")), str(item.get("description") or ""))
+        yield Name(kind, _text(item["name"]), _texts(item.get("aliases")), _text(item.get("description")))
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value if item) if isinstance(value, list) else ()
+    """Return what a table lists; some name a single alias without a list."""
+    listed = value if isinstance(value, list) else [value]
+    return tuple(_text(item) for item in listed if item)
+
+
+def _text(value: object) -> str:
+    """Return a text of JSON without lone surrogates, which no table can hold."""
+    return str(value or "").encode("utf-8", "replace").decode("utf-8")

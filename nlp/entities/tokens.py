@@ -122,6 +122,11 @@ def is_cyrillic(word: str) -> bool:
     return any("\u0400" <= sign <= "\u052f" for sign in word[:3])
 
 
+def has_case(word: str) -> bool:
+    """Tell whether a word is in letters that begin names with a capital; Georgian has capitals, and begins nothing with them."""
+    return word.lower() != word.title()
+
+
 def stems(vocabulary: Collection[str]) -> dict[str, str]:
     """Return the words without their last vowel to the word (the least of several), for words that keep `STEM` letters."""
     found: dict[str, str] = {}

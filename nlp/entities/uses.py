@@ -18,7 +18,7 @@ from greyzone.engine import map_batches
 from greyzone.entities.artefacts import ARTEFACTS, Artefact, artefacts_of, may_hold_artefacts
 from greyzone.entities.automaton import outermost
 from greyzone.entities.gazetteer import Gazetteer
-from greyzone.entities.tokens import Tokens, is_cyrillic, seen_words, tokens, uninflected, without_addresses
+from greyzone.entities.tokens import Tokens, has_case, is_cyrillic, seen_words, tokens, uninflected, without_addresses
 
 HEADLINE = 0.6
 """A text that capitalises more than this share of its other words says nothing by a capital."""
@@ -179,12 +179,12 @@ def _case(text: str, read: Tokens, first: int, last: int, *, acronym: bool) -> i
     """Return how a name is written: `LOWER`, `CAPITAL`, or `SILENT` where its case tells nothing."""
     spans = list(zip(read.starts, read.ends, strict=True))
     written = [text[a:b] for a, b in spans[first:last]]
-    letters = [word for word in written if word.lower() != word.upper()]
+    letters = [word for word in written if has_case(word)]
     if not letters:
         return SILENT
     raised = all(word.isupper() or word[0].isdigit() for word in letters) if acronym else any(not word[0].islower() for word in letters)
     others = [text[a:b] for at, (a, b) in enumerate(spans) if not first <= at < last and at]
-    others = [word for word in others if word[0].isalpha() and word.lower() != word.upper()]
+    others = [word for word in others if word[0].isalpha() and has_case(word)]
     if not raised:
         # In a text without any capital a small letter says less than among others, but it is how common words are written.
         return LOWER
