@@ -34,9 +34,13 @@ DECIDED = ("yes", "no", "unsure")
 TO_FILL = ("decision", "type", "note", "who", "day")
 """Columns that a person fills; the others are for reading and are not read back, but for the ids."""
 
+_IDS = ("link_id", "incident_id", "narrative_id")
+_FIGURES = ("p", "p_lo", "p_hi", "calibrated", "q", "placebo_precision", "lag_days", *(f"llr_{name}" for name in LLRS))
+"""Columns that are those of the links."""
+
 COLUMNS = (
-    *("link_id", "incident_id", "narrative_id", "incident", "narrative", "target_state", "onset", "p", "p_lo", "p_hi", "calibrated"),
-    *("proposed_type", "lag_days", *(f"llr_{name}" for name in LLRS), "shared_entities", "evidence", "evidence_ids", "rivals", "earlier"),
+    *(*_IDS, "incident", "narrative", "target_state", "onset"),
+    *("proposed_type", *_FIGURES, "shared_entities", "evidence", "evidence_ids", "rivals", "earlier"),
     *TO_FILL,
 )
 """Columns of the table, in order."""
@@ -83,8 +87,7 @@ def review_rows(tables: Mapping[str, pa.Table]) -> list[Row]:
     rows = []
     for link in sorted(links, key=worth):
         incident, story = incidents.get(link["incident_id"], {}), narratives.get(link["narrative_id"], {})
-        row = {name: link[name] for name in ("link_id", "incident_id", "narrative_id", "p", "p_lo", "p_hi", "calibrated", "lag_days")}
-        row |= {f"llr_{name}": link[f"llr_{name}"] for name in LLRS}
+        row = {name: link[name] for name in (*_IDS, *_FIGURES)}
         row |= {
             "incident": incident.get("name") or "",
             "narrative": story.get("label") or story.get("headline") or "",
@@ -94,7 +97,7 @@ def review_rows(tables: Mapping[str, pa.Table]) -> list[Row]:
             "shared_entities": "; ".join(link["shared_entities"] or ()),
             "evidence": " | ".join(texts[doc] for doc in (link["evidence"] or ())[:EXCERPTS] if doc in texts),
             "evidence_ids": "; ".join(link["evidence"] or ()),
-            "rivals": "; ".join(f"{rival['incident_id']} {rival['p']:.3f}" for rival in link["rivals"] or ()),
+            "rivals": "; ".join(_rivals(link, incidents)),
             "earlier": "; ".join(earlier.get(link["link_id"], ())),
         }
         rows.append({name: row.get(name, "") for name in COLUMNS})
@@ -135,7 +138,7 @@ def read_rows(path: str | Path) -> list[Row]:
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 ({error.reason} at byte {error.start})", "CSV UTF-8", "save it as CSV UTF-8") from error
     rows = list(_json_rows(text, file) if file.suffix.casefold() in _LINES else _csv_rows(text, file))
-    kept = ("link_id", "incident_id", "narrative_id", *TO_FILL)
+    kept = (*_IDS, *TO_FILL)
     return [{"row": number} | {name: row.get(name, "") for name in kept} for number, row in enumerate(rows, start=1)]
 
 
@@ -230,6 +233,17 @@ def _decision(given: Row, pairs: Mapping[str, tuple[str, str]], who: str | None,
     }
 
 
+def _rivals(link: Row, incidents: Mapping[str, Row]) -> list[str]:
+    """Return the incidents that lost, each with its name, p, and what decides most between the two (nats for the link shown)."""
+    found = []
+    rivals, reasons = link["rivals"] or [], link["rival_reasons"] or []
+    for rival, reason in zip(rivals, reasons or [None] * len(rivals), strict=True):
+        name = incidents.get(rival["incident_id"], {}).get("name") or "unnamed"
+        told = f"{name} ({rival['incident_id']}): p {rival['p']:.3f}"
+        found.append(told if reason is None else f"{told}, {reason['kind']} {reason['nats']:+.1f}")
+    return found
+
+
 def _onset(incident: Mapping[str, Any]) -> str:
     low, high = incident.get("onset_lo"), incident.get("onset_hi")
     if low is None or high is None:
@@ -282,12 +296,13 @@ def _json_rows(text: str, file: Path) -> Iterable[Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{file}, line {number}: not JSON ({error})", "an object a line") from error
         if not isinstance(row, dict):
             raise InputError(f"{file}, line {number}: a {type(row).__name__}", "an object a line")
         _check_columns(list(row), file)
-        yield {name: "" if value is None else str(value) for name, value in row.items()}
+        # JSON may hold lone surrogates, which no table can.
+        yield {name: "" if value is None else str(value).encode("utf-8", "replace").decode("utf-8") for name, value in row.items()}
 
 
 def _check_columns(names: Sequence[str], file: Path) -> None:

@@ -21,7 +21,7 @@ from greyzone.cli import app
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError
 from greyzone.records import DECISIONS, DOCUMENTS, INCIDENTS, LINKS, NARRATIVES, TABLES, content_id, empty, table
-from greyzone.review import COLUMNS, escape, latest, read_decisions, read_rows, review_rows, unescape, write_rows
+from greyzone.review import COLUMNS, TO_FILL, escape, latest, read_decisions, read_rows, review_rows, unescape, write_rows
 from greyzone.stix import to_bundle
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -73,6 +73,18 @@ def test_open_pairs_nearest_to_one_half_come_first_then_the_likeliest(tables):
     assert [row["incident_id"] for row in review_rows(tables)] == ["inc-3", "inc-2", "inc-5", "inc-1", "inc-4"]
 
 
+def test_a_row_holds_what_chance_gives_and_who_lost_and_leaves_what_is_to_fill(tables):
+    lost = [{"incident_id": "inc-2", "p": 0.6}, {"incident_id": "inc-9", "p": 0.2}]
+    reasons = [{"log_odds": 0.4, "kind": "entity", "nats": 2.14}, {"log_odds": -1.4, "kind": "temporal", "nats": -0.5}]
+    one = link(1, 0.95, 0.8, 0.99, q=0.04, placebo_precision=0.9, rivals=lost, rival_reasons=reasons)
+    (row,) = review_rows(tables | {"links": table([one], LINKS)})
+    assert (row["q"], row["placebo_precision"], row["proposed_type"]) == (0.04, 0.9, "exploits")
+    assert row["rivals"] == "=Outage 2 (inc-2): p 0.600, entity +2.1; unnamed (inc-9): p 0.200, temporal -0.5"
+    assert {row[name] for name in TO_FILL} == {""}
+    (row,) = review_rows(tables | {"links": table([one | {"rival_reasons": None}], LINKS)})
+    assert row["rivals"] == "=Outage 2 (inc-2): p 0.600; unnamed (inc-9): p 0.200"
+
+
 def test_what_was_decided_comes_last_and_says_so(tables, tmp_path):
     tables["decisions"] = read(tables, tmp_path, write_rows(filled(tables, {3: {"decision": "no"}}))).decisions
     rows = review_rows(tables)
@@ -91,7 +103,7 @@ def test_cells_that_a_spreadsheet_would_run_are_escaped_when_written(tables):
         csv.reader(io.StringIO(write_rows(filled(tables, {1: {"decision": "yes", "note": "=HYPERLINK(1)"}})).lstrip("\ufeff"), newline=""))
     )
     assert grid[0] == list(COLUMNS)
-    text = [cell for row in grid[1:] for name, cell in zip(grid[0], row, strict=True) if not name.startswith(("p", "llr_", "lag"))]
+    text = [cell for row in grid[1:] for name, cell in zip(grid[0], row, strict=True) if not name.startswith(("p", "q", "llr_", "lag"))]
     assert any(cell.startswith("'=") for cell in text)
     assert not [cell for cell in text if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert max(len(cell) for cell in text) < 300
@@ -107,6 +119,16 @@ def test_hostile_notes_come_back_as_they_were(tables, tmp_path, note, lines):
     assert [(row["incident_id"], row["decision"], row["type"], row["note"], row["who"], row["day"]) for row in found] == [
         ("inc-2", "unsure", "reports", note, note.strip(), date(2024, 5, 30))
     ]
+
+
+def test_json_that_no_table_holds_is_mended_or_refused(tables, tmp_path):
+    file = tmp_path / "filled.jsonl"
+    row = {"incident_id": "inc-1", "narrative_id": "nar-1", "decision": "yes", "who": "A", "day": "2024-06-01", "note": "seen\ud800"}
+    file.write_text(json.dumps(row))
+    assert read_decisions(read_rows(file), links=tables["links"], decisions=tables["decisions"]).decisions["note"].to_pylist() == ["seen?"]
+    file.write_text("[" * 200_000)
+    with pytest.raises(InputError, match="line 1: not JSON"):
+        read_rows(file)
 
 
 @given(st.text())
