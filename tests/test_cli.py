@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pathlib
+import queue
 import re
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from greyzone.case import Case
-from greyzone.cli import app, main
+from greyzone.cli import app, main, printing
 from greyzone.cli.evaluate import MEASURES
 from greyzone.cli.train import TRAININGS
 from greyzone.errors import InputError
@@ -72,6 +73,23 @@ def test_progress_goes_to_stderr(scenario, tmp_path):
     assert done.returncode == 0
     assert "collect: done" in done.stderr
     assert json.loads(done.stdout)["documents"] > 0
+
+
+def test_a_stage_that_takes_long_says_so_where_there_are_no_bars(monkeypatch):
+    told: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(printing, "note", told.put)
+    monkeypatch.setattr(printing, "LONG", 0.001)
+    with contextlib.redirect_stderr(io.StringIO()), printing.progress_shown() as progress:
+        progress("embed", 0, None)
+        assert re.fullmatch(r"embed: at work for 0\.001 s(, .*)?", told.get(timeout=60))
+        progress("embed", 1200, 5000)
+        while not (line := told.get(timeout=60)).endswith(" s, 1,200 of 5,000"):
+            assert line.startswith("embed: at work for ")
+        progress("embed", 1, 1)
+    lines = [told.get(timeout=60)]
+    while lines[-1].startswith("embed: at work"):
+        lines.append(told.get(timeout=60))
+    assert lines[-1].startswith("embed: done in ")
 
 
 def test_show_lists_tables_and_counts_what_is_not_shown(case):

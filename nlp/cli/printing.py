@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 LEAST_WIDTH = 12
 """Characters of a column below which a table cannot be read: rows are then printed as blocks."""
+LONG = 10.0
+"""Seconds after which a stage says, where there are no bars, that it is at work; it says so again whenever the time has doubled."""
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
@@ -93,21 +96,14 @@ def _short(value: object) -> object:
 
 @contextmanager
 def progress_shown() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Yield a progress function: bars on a terminal, one line a finished stage elsewhere."""
+    """Yield a progress function: bars on a terminal; elsewhere a line for each finished stage, and some for one that takes long."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        started: dict[str, float] = {}
-
-        def plain(stage: str, done: int, total: int | None) -> None:
-            if done == total == 1:
-                # A stage that is over at once was not begun: nothing that it depends on has changed.
-                note(f"{stage}: done in {time.monotonic() - started[stage]:.1f} s" if stage in started else f"{stage}: kept")
-            started.setdefault(stage, time.monotonic())
-
-        yield plain
+        with _lines() as plain:
+            yield plain
         return
     with Progress(TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console) as bars:
         tasks: dict[str, Any] = {}
@@ -118,6 +114,37 @@ def progress_shown() -> Iterator[Callable[[str, int, int | None], None]]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield bar
+
+
+@contextmanager
+def _lines() -> Iterator[Callable[[str, int, int | None], None]]:
+    over: dict[str, threading.Event] = {}
+    started: dict[str, float] = {}
+    reached: dict[str, str] = {}
+
+    def watch(stage: str) -> None:
+        seconds = LONG
+        while not over[stage].wait(started[stage] + seconds - time.monotonic()):
+            note(f"{stage}: at work for {seconds:g} s{reached.get(stage, '')}")
+            seconds *= 2
+
+    def plain(stage: str, done: int, total: int | None) -> None:
+        if done == total == 1:
+            # A stage that is over at once was not begun: nothing that it depends on has changed.
+            if stage in over:
+                over[stage].set()
+            note(f"{stage}: done in {time.monotonic() - started[stage]:.1f} s" if stage in started else f"{stage}: kept")
+        elif stage not in over:
+            over[stage], started[stage] = threading.Event(), time.monotonic()
+            threading.Thread(target=watch, args=(stage,), daemon=True).start()
+        else:
+            reached[stage] = f", {done:,}" if total is None else f", {done:,} of {total:,}"
+
+    try:
+        yield plain
+    finally:
+        for event in over.values():
+            event.set()
 
 
 def export_text(target: Path, write: Callable[[TextIO], object]) -> None:
