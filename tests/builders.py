@@ -62,3 +62,19 @@ def link(incident_number, narrative_number, p, *, kind="exploits", **more):
         "calibrated": False,
         "evidence": ["doc-1"],
     } | more
+
+
+def document(number, account, when, **more):
+    """A post of which no other has the words; without `when` it is undated."""
+    return {
+        "doc_id": f"doc-{number:06d}",
+        "text": f"remark number {number} in words of nobody else",
+        "lang": "en",
+        "published_at": when,
+        "published_precision": "second" if when else "unknown",
+        "account": account,
+        "urls": [],
+        "hashtags": [],
+        "mentions": [],
+        "is_repost": False,
+    } | more

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from builders import document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
@@ -31,22 +32,6 @@ DOCTRINE = load_doctrine().replace(coordination__resamples=60)
 NO_COPIES = records.empty(records.COPIES)
 
 
-def _document(number: int, account: str | None, when: datetime | None, **fields: object) -> dict[str, object]:
-    row: dict[str, object] = {
-        "doc_id": f"doc-{number:06d}",
-        "text": f"remark number {number} in words of nobody else",
-        "lang": "en",
-        "published_at": when,
-        "published_precision": "second" if when else "unknown",
-        "account": account,
-        "urls": [],
-        "hashtags": [],
-        "mentions": [],
-        "is_repost": False,
-    }
-    return {**row, **fields}
-
-
 def _organic(seed: int, *, accounts: int = 400, own: float = 0.8, posts: float = 20) -> list[dict[str, object]]:
     """Four communities with a taste of their own, bursty items, busy and quiet accounts; nobody coordinates."""
     rng = np.random.default_rng(seed)
@@ -60,7 +45,7 @@ def _organic(seed: int, *, accounts: int = 400, own: float = 0.8, posts: float =
         items = community * 375 + rng.choice(375, count, p=popularity)
         for item, later in zip(items, rng.exponential(1.0, count), strict=True):
             when = START + timedelta(days=float(born[item] + later))
-            rows.append(_document(len(rows), f"user{account:04d}", when, urls=[f"https://site{item % 40}.example/{item}"]))
+            rows.append(document(len(rows), f"user{account:04d}", when, urls=[f"https://site{item % 40}.example/{item}"]))
     return rows
 
 
@@ -74,7 +59,7 @@ def _planted(
         day = rng.random() * 30
         for member in np.flatnonzero(rng.random(members) < 0.7):
             when = START + timedelta(days=float(day), minutes=float(rng.random() * minutes))
-            rows.append(_document(len(rows), f"user{380 + member:04d}", when, urls=[f"https://pushed{item % 3}.example/{item}"]))
+            rows.append(document(len(rows), f"user{380 + member:04d}", when, urls=[f"https://pushed{item % 3}.example/{item}"]))
     return rows
 
 
@@ -296,7 +281,7 @@ def _crowd(count: int, *, posts: int = 6) -> list[dict[str, object]]:
         for post in range(posts):
             when = START + timedelta(hours=7.0 * post + 0.37 * account)
             url = f"https://own{account}.example/{post}"
-            rows.append(_document(len(rows), f"other{account:03d}", when, urls=[url], hashtags=[f"a{account}", f"b{post}"]))
+            rows.append(document(len(rows), f"other{account:03d}", when, urls=[url], hashtags=[f"a{account}", f"b{post}"]))
     return rows
 
 
@@ -310,13 +295,13 @@ def _trace(rows: list[dict[str, object]], name: str, copies: pa.Table = NO_COPIE
 
 def test_trace_items_by_hand():
     rows = [
-        _document(0, "ann", START, urls=["https://x.example/1"], hashtags=["One", "two"]),
-        _document(1, "bob", START + timedelta(minutes=5), urls=["https://x.example/1", ""], hashtags=["#one", "TWO"]),
-        _document(2, "cat", START + timedelta(minutes=20), urls=["https://x.example/1"], hashtags=["two", "one"]),
-        _document(3, "ann", START, is_repost=True, repost_of="p1", hashtags=["one", "two"]),
-        _document(4, "bob", START, text="too short", hashtags=None, urls=None),
-        _document(5, "cat", START, text="Too short!"),
-        _document(6, None, START, urls=["https://x.example/1"]),
+        document(0, "ann", START, urls=["https://x.example/1"], hashtags=["One", "two"]),
+        document(1, "bob", START + timedelta(minutes=5), urls=["https://x.example/1", ""], hashtags=["#one", "TWO"]),
+        document(2, "cat", START + timedelta(minutes=20), urls=["https://x.example/1"], hashtags=["two", "one"]),
+        document(3, "ann", START, is_repost=True, repost_of="p1", hashtags=["one", "two"]),
+        document(4, "bob", START, text="too short", hashtags=None, urls=None),
+        document(5, "cat", START, text="Too short!"),
+        document(6, None, START, urls=["https://x.example/1"]),
     ]
     copies = records.table([{"doc_id": "doc-000005", "representative": "doc-000004", "kind": "exact", "similarity": 1.0}], records.COPIES)
     urls = _trace(rows, "co-url")
@@ -356,10 +341,10 @@ def test_windows_open_as_by_hand(shares, seconds):
     "rows",
     [
         [],
-        [_document(0, "ann", START, urls=["https://x.example/1"])],
-        [_document(number, None, None) for number in range(5)],
-        [_document(number, "ann", START, urls=[f"https://x.example/{number % 7}"]) for number in range(50)],
-        [_document(number, f"user{number:02d}", None, urls=["https://x.example/1"]) for number in range(40)],
+        [document(0, "ann", START, urls=["https://x.example/1"])],
+        [document(number, None, None) for number in range(5)],
+        [document(number, "ann", START, urls=[f"https://x.example/{number % 7}"]) for number in range(50)],
+        [document(number, f"user{number:02d}", None, urls=["https://x.example/1"]) for number in range(40)],
     ],
     ids=["nothing", "one document", "nobody", "one account", "one item of everybody, undated"],
 )
@@ -385,9 +370,9 @@ def test_a_flood_and_a_hit_do_not_blow_up():
     # One account with 30,000 posts and one address of 3,000 accounts: 4.5 million pairs if it were not left out.
     rows = _planted(_crowd(150), 0)
     for account in range(3000):
-        rows.append(_document(len(rows), f"extra{account:04d}", START, urls=["https://hit.example/"]))
+        rows.append(document(len(rows), f"extra{account:04d}", START, urls=["https://hit.example/"]))
     for post in range(30_000):
-        rows.append(_document(len(rows), "flood", START + timedelta(minutes=post), urls=[f"https://flood.example/{post}"]))
+        rows.append(document(len(rows), "flood", START + timedelta(minutes=post), urls=[f"https://flood.example/{post}"]))
     found = _find(rows)
     assert found.traces["pairs_tested"].to_pylist()[0] < 5000
     assert "too popular" in found.traces["note"].to_pylist()[0]
@@ -441,7 +426,7 @@ def test_windows_of_a_single_item_are_an_event_and_not_a_pattern():
         for member in range(12):
             when = START + timedelta(days=2, hours=5 * repeat, seconds=20 * member)
             rows.append(
-                _document(
+                document(
                     len(rows), f"user{member:04d}", when, text="one slogan that some repeat all day long", is_repost=True, repost_of="p1"
                 )
             )

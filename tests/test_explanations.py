@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from builders import document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,22 +35,6 @@ NAMES = [
 ]
 
 
-def _document(number: int, account: str | None, when: datetime | None, **fields: object) -> dict[str, object]:
-    row: dict[str, object] = {
-        "doc_id": f"doc-{number:06d}",
-        "text": f"remark number {number} in words of nobody else",
-        "lang": "en",
-        "published_at": when,
-        "published_precision": "second" if when else "unknown",
-        "account": account,
-        "urls": [],
-        "hashtags": [],
-        "mentions": [],
-        "is_repost": False,
-    }
-    return {**row, **fields}
-
-
 def _crowd(count: int = 150, *, posts: int = 6, **fields: object) -> list[dict[str, object]]:
     """Accounts that post addresses and texts of their own."""
     rows = []
@@ -57,7 +42,7 @@ def _crowd(count: int = 150, *, posts: int = 6, **fields: object) -> list[dict[s
         for post in range(posts):
             when = START + timedelta(hours=7.0 * post + 0.37 * account)
             url = f"https://own{account}.example/{post}"
-            rows.append(_document(len(rows), f"other{account:03d}", when, urls=[url], hashtags=[f"a{account}", f"b{post}"], **fields))
+            rows.append(document(len(rows), f"other{account:03d}", when, urls=[url], hashtags=[f"a{account}", f"b{post}"], **fields))
     return rows
 
 
@@ -85,7 +70,7 @@ def _pushed(rows, members: int = 12, items: int = 8, *, hours: float = 30.0, nam
         for member in rng.permutation(members):
             when = START + timedelta(days=2.0 * item, hours=1 + float(rng.random()) * hours)
             url = f"https://{site.format(item=item)}/{item}"
-            rows.append(_document(len(rows), f"{name}{member:02d}", when, urls=[url], **fields))
+            rows.append(document(len(rows), f"{name}{member:02d}", when, urls=[url], **fields))
     return rows
 
 
@@ -121,7 +106,7 @@ def test_articles_of_the_press_are_echo_unless_shared_in_a_rush_or_by_the_press_
         rows = _pushed(_crowd(), hours=hours, site="courier.example")
         days = (START + timedelta(days=2.0 * item) for item in range(8))
         for item, day in enumerate(days):
-            rows.append(_document(len(rows), None, day, outlet=outlet, url=f"https://courier.example/{item}"))
+            rows.append(document(len(rows), None, day, outlet=outlet, url=f"https://courier.example/{item}"))
         return bool(_explained(rows, "user", "co-url")["press echo"]["fits"])
 
     assert outcome(30.0, "courier.example")
@@ -137,7 +122,7 @@ def test_what_as_many_others_knew_before_is_public(before, after, fits):
         for other in range(before + after):
             when = START + timedelta(days=2.0 * item, hours=0.0 if other < before else 40.0)
             # Other ones each time: a public is no group.
-            rows.append(_document(len(rows), f"other{(19 * item + other) % 150:03d}", when, urls=[f"https://s{item}.example/{item}"]))
+            rows.append(document(len(rows), f"other{(19 * item + other) % 150:03d}", when, urls=[f"https://s{item}.example/{item}"]))
     assert _explained(rows, "user", "co-url")["press echo"]["fits"] is fits
 
 
@@ -146,7 +131,7 @@ def test_groups_do_not_vouch_for_each_other():
     for item in range(8):
         for other in range(12):
             when = START + timedelta(days=2.0 * item, minutes=float(other))
-            rows.append(_document(len(rows), f"squad{other:02d}", when, urls=[f"https://s{item}.example/{item}"]))
+            rows.append(document(len(rows), f"squad{other:02d}", when, urls=[f"https://s{item}.example/{item}"]))
     # Twelve others were there before, but they are in a core themselves.
     assert not _explained(rows, "user", "co-url")["press echo"]["fits"]
 
@@ -156,7 +141,7 @@ def test_a_core_of_any_trace_is_no_public():
     for item in range(8):
         for other in range(12):
             when = START + timedelta(days=2.0 * item)
-            rows.append(_document(len(rows), f"other{(19 * item + other) % 150:03d}", when, urls=[f"https://s{item}.example/{item}"]))
+            rows.append(document(len(rows), f"other{(19 * item + other) % 150:03d}", when, urls=[f"https://s{item}.example/{item}"]))
     corpus = _corpus(rows)
     accounts, others = (np.flatnonzero([str(name).startswith(start) for name in corpus.names]) for start in ("user", "other"))
     (trace,) = (trace for trace in build_traces(corpus, DOCTRINE) if trace.name == "co-url")
@@ -176,7 +161,7 @@ def _prints(name: str, outlet: bool):
         for paper in range(12):
             who = f"paper{paper}.example"
             when = START + timedelta(days=3.0 * story, minutes=4.0 * paper)
-            rows.append(_document(len(rows), None if outlet else who, when, outlet=who if outlet else None))
+            rows.append(document(len(rows), None if outlet else who, when, outlet=who if outlet else None))
             if paper:
                 copies.append({"doc_id": rows[-1]["doc_id"], "representative": f"doc-{first:06d}", "kind": "exact", "similarity": 1.0})
     return _explained(rows, "paper", "co-text", copies=records.table(copies, records.COPIES))[name]
@@ -209,7 +194,7 @@ def test_one_leader_is_a_feed_unless_the_lead_rotates_or_all_follow_in_a_rush(ro
         for member in range(10):
             account = (member + item) % 10 if rotating else member
             when = START + timedelta(days=float(item), minutes=minutes * member)
-            rows.append(_document(len(rows), f"reader{account}", when, urls=[f"https://site{item % 4}.example/feed/{item}"]))
+            rows.append(document(len(rows), f"reader{account}", when, urls=[f"https://site{item % 4}.example/feed/{item}"]))
     if not times:
         rows = [{**row, "published_at": None, "published_precision": "unknown"} for row in rows]
     told = _explained(rows, "reader", "co-url")["single feed or app"]
@@ -245,7 +230,7 @@ def _fans(days: int, *, others: int = 90, tag: str = "FanDay"):
             for sequence in range(6 if fan < 12 else 1):
                 when = START + timedelta(days=5 + 7 * day, hours=float(rng.random() * 20))
                 more = [f"song{sequence}", "live"] if fan < 12 else [f"mine{fan}"]
-                rows.append(_document(len(rows), f"fan{fan:02d}" if fan < 12 else f"guest{fan:03d}", when, hashtags=[tag, *more]))
+                rows.append(document(len(rows), f"fan{fan:02d}" if fan < 12 else f"guest{fan:03d}", when, hashtags=[tag, *more]))
     return _explained(rows, "fan", "co-hashtag")["fandom or hashtag day"]
 
 
@@ -269,11 +254,11 @@ def _deputies(own: int, hours: float = 12.0, copied: int = 0, when: bool = True)
     rows = _pushed(_crowd(), hours=hours, name="deputy")
     for member in range(12):
         for post in range(own):
-            rows.append(_document(len(rows), f"deputy{member:02d}", START + timedelta(hours=11.0 * post + member)))
+            rows.append(document(len(rows), f"deputy{member:02d}", START + timedelta(hours=11.0 * post + member)))
         for post in range(copied):
             # Filler that two members post alike, and that no trace needs to have found.
             text = {"is_repost": True, "repost_of": f"p{member // 2}-{post}"}
-            rows.append(_document(len(rows), f"deputy{member:02d}", START + timedelta(hours=13.0 * post + member), **text))
+            rows.append(document(len(rows), f"deputy{member:02d}", START + timedelta(hours=13.0 * post + member), **text))
     if not when:
         rows = [{**row, "published_at": None, "published_precision": "unknown"} for row in rows]
     return _explained(rows, "deputy", "co-url")["party or institution discipline"]
@@ -309,7 +294,7 @@ def _meeting(within_hours: float, trace: str):
     for item in range(20):
         for member in range(12):
             when = START + timedelta(days=float(item), hours=9 + within_hours * float(rng.random()))
-            rows.append(_document(len(rows), f"clerk{member:02d}", when, urls=[f"https://s{item}.example/{item}"]))
+            rows.append(document(len(rows), f"clerk{member:02d}", when, urls=[f"https://s{item}.example/{item}"]))
     return _explained(rows, "clerk", trace)["shared time zone"]
 
 
@@ -325,7 +310,7 @@ def test_people_of_one_office_meet_by_their_hours_alone():
         for member in range(12):
             # Each day at another hour, but within the minute.
             when = START + timedelta(days=float(item), hours=float(item % 6) + 9, seconds=3.0 * member)
-            rows.append(_document(len(rows), f"clerk{member:02d}", when, urls=[f"https://s{item}.example/{item}"]))
+            rows.append(document(len(rows), f"clerk{member:02d}", when, urls=[f"https://s{item}.example/{item}"]))
     told = _explained(rows, "clerk", narrow)["shared time zone"]
     assert not told["fits"]
     assert told["statistic"] < 0.05
@@ -340,7 +325,7 @@ def test_minutes_are_compared_over_all_posts_of_a_day(together):
             minute = 60 * post + int(rng.integers(60))
             for member in range(12):
                 own = minute if together else 60 * post + int(rng.integers(60))
-                rows.append(_document(len(rows), f"clerk{member:02d}", START + timedelta(days=float(day), hours=9, minutes=own)))
+                rows.append(document(len(rows), f"clerk{member:02d}", START + timedelta(days=float(day), hours=9, minutes=own)))
     told = _explained(rows, "clerk", "rhythm-1m")
     assert told["shared time zone"]["fits"] is not together
     # Nothing is shared but minutes: what they say is their own.
@@ -382,7 +367,7 @@ def _bridged(names: list[tuple[str, str, str]], *, mirrored: bool = False, handl
             mine = f"https://u{handle if mirrored else number}.example/{item}" if item >= 8 else f"https://s{item}.example/{item}"
             more = {"is_repost": True, "repost_of": mine} if mirrored else {}
             fields = {"urls": [mine], "platform": platform, "handle": handle if handles else None, **more}
-            rows.append(_document(len(rows), f"member {name}", when, **fields))
+            rows.append(document(len(rows), f"member {name}", when, **fields))
     return _explained(rows, "member", "co-url")["bridged accounts of one person"]
 
 
@@ -458,11 +443,11 @@ def test_ranges_by_hand():
 
 def test_evidence_is_shared_by_three_and_by_more_than_chance():
     rows = _pushed(_crowd(), members=6, items=4)
-    rows.append(_document(len(rows), "user00", START, urls=["https://rare.example/"]))
-    rows.append(_document(len(rows), "user01", START, urls=["https://rare.example/"]))
+    rows.append(document(len(rows), "user00", START, urls=["https://rare.example/"]))
+    rows.append(document(len(rows), "user01", START, urls=["https://rare.example/"]))
     for account in range(70):
-        rows.append(_document(len(rows), f"other{account:03d}", START, urls=["https://hit.example/"]))
-    rows += [_document(len(rows) + member, f"user{member:02d}", START, urls=["https://hit.example/"]) for member in range(3)]
+        rows.append(document(len(rows), f"other{account:03d}", START, urls=["https://hit.example/"]))
+    rows += [document(len(rows) + member, f"user{member:02d}", START, urls=["https://hit.example/"]) for member in range(3)]
     corpus = _corpus(rows)
     (trace,) = (trace for trace in build_traces(corpus, DOCTRINE) if trace.name == "co-url")
     accounts = np.flatnonzero([str(name).startswith("user") for name in corpus.names])
