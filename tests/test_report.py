@@ -69,6 +69,15 @@ def test_no_account_name_and_no_refused_phrase_on_the_page(page, scenario_case):
         assert phrase not in body
 
 
+def test_what_scrolls_can_be_reached_by_keyboard_and_no_picture_holds_controls(page):
+    text = page.read_text()
+    boxes = re.findall(r'<div class="scroll"([^>]*)>', text)
+    assert len(boxes) >= 3
+    assert all('tabindex="0"' in box and 'role="region"' in box and "aria-label=" in box for box in boxes)
+    assert len(re.findall(r'-plot" class="plot" role="group"', text)) == 3
+    assert not re.search(r"<th[^>]*></th>", text)
+
+
 def test_an_empty_case_still_renders():
     text = render({}, {"greyzone": "0"}, doctrine=load_doctrine())
     assert "No group of accounts passed" in text
@@ -310,6 +319,19 @@ def test_hostile_text_does_not_run(browser, tmp_path):
     act(browser, "narrative-find", "")
     assert browser.execute_script("return window.stolen") is None
     assert rows(browser, "narrative-table") == 1
+
+
+@pytest.mark.browser
+def test_an_endless_word_leaves_the_other_columns_in_sight(browser, tmp_path):
+    tables = hostile_tables()
+    story = tables["narratives"].to_pylist()[0] | {"label": "HA" * 60, "headline": "ha" * 200}
+    page = tmp_path / "report.html"
+    page.write_text(render(tables | {"narratives": table([story], NARRATIVES)}, {}, doctrine=load_doctrine()))
+    opened(browser, page)
+    wide, seen = browser.execute_script(
+        "const box = document.getElementById('narrative-table').parentElement; return [box.scrollWidth, box.clientWidth]"
+    )
+    assert wide <= seen
 
 
 @pytest.mark.browser

@@ -245,6 +245,15 @@ def test_every_citation_of_a_sheet_has_its_number_and_its_row(told, page):
     assert "and 3 more" in text
 
 
+def test_the_number_of_a_named_actor_is_said_to_be_no_probability_that_it_acted(told):
+    profile = json.loads(told["campaigns"]["profile"][0].as_py())
+    profile["hypotheses"]["hypotheses"].append({"name": "“A”", "p": 0.25, "basis": "named by “one”"})
+    shown = words(render(told | {"campaigns": table([campaign(profile)], CAMPAIGNS)}, {}, doctrine=DOCTRINE))
+    assert "“A” 0.25 of namings" in shown
+    assert "unknown 1.00 unassigned" in shown
+    assert "organic named by no source" in shown
+
+
 def test_smaller_campaigns_are_counted_and_named(told, monkeypatch):
     monkeypatch.setattr(sheets, "SHEETS", 1)
     small = campaign(OLD_KEYS, campaign_id="cmp-1", title="a small one", incidents=["inc-1"])
@@ -440,7 +449,7 @@ def test_a_score_that_is_not_robust_says_so_beside_every_number(browser, told, t
 
 
 def words(text):
-    return " ".join(re.sub(r"<[^>]+>", "", text).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
 def test_strong_links_are_not_said_to_be_as_right_as_the_test_of_timing(told):

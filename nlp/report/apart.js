@@ -235,13 +235,13 @@ function greyzoneImpact(data, { element, options, cut, plain, layout, config, sh
     if (views.length) {
       // Sources, then originators by their probability; those beyond the first can be opened.
       const ordered = [...views].sort((a, b) => (a[2] === null ? 0 : 1) - (b[2] === null ? 0 : 1) || (b[2] || 0) - (a[2] || 0) || (a[1] < b[1] ? -1 : 1));
-      const heads = [["View"], ["P", "number"], ["Items", "number"], ["Score (90 % interval)", "number"]];
+      const heads = [["View"], ["Named", "number"], ["Items", "number"], ["Score (90 % interval)", "number"]];
       const rows = ordered.map(([view, key, p, items, points, status]) => {
         const label = element("span", key === "documents" && view !== "same-originator" ? "all narratives" : key);
         label.dir = "auto";
         return cells(element("tr"), [[element("small", view === "same-originator" ? "one originator, as sources name it" : "without"), label]], [p === null ? "–" : p.toFixed(2), "number"], [String(items), "number"], points[1] === null ? [status] : [[element("span", brief(points), "nowrap"), ...(status === "ok" ? [] : [element("small", status)])], "number"]);
       });
-      lay("Seen otherwise", "An originator is a name that sources gave, a hypothesis and no finding. A row counts what it alone may hold; rows are never added up, and none is a part of the score.", heads, rows.slice(0, STEP));
+      lay("Seen otherwise", "An originator is a name that sources gave, a hypothesis and no finding; named is its share of what they name, no probability that it acted. A row counts what it alone may hold; rows are never added up, and none is a part of the score.", heads, rows.slice(0, STEP));
       if (rows.length > STEP) {
         const rest = element("details"), table = element("table"), body = element("tbody");
         body.append(...rows.slice(STEP));

@@ -87,6 +87,7 @@ def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, d
         "traces": known["traces"].to_pylist(),
         "provenance": provenance.provenance(manifest, doctrine),
         "unlisted_links": unlisted,
+        "least_p": _SHOWN_P,
         "link_context": notes.get("link", {}).get("context", {}),
         "states": {code: state_name(code) for code in sorted({str(row["state"]) for row in impact})},
         "data": {
