@@ -114,12 +114,6 @@ def merge(parts: Iterable[Counts]) -> Counts:
     return Counts(terms, joins, states)
 
 
-def terms_of(text: str, lang: str) -> list[str]:
-    """Return the words of the lead of `text` that can name a story, as they are spelt."""
-    stops = _stops(lang)
-    return [word for word in words(text)[:LEAD_WORDS] if word not in stops and telling(word, lang)]
-
-
 def telling(word: str, lang: str) -> bool:
     """Tell whether a word that is no stop word can name a story."""
     if _UNSPACED.match(word):

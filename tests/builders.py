@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from greyzone.campaigns import profile_campaigns
 from greyzone.records import LINK_TYPES
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -78,3 +79,9 @@ def document(number, account, when, **more):
         "mentions": [],
         "is_repost": False,
     } | more
+
+
+def build_campaigns(incidents, narratives, members, groups, links, documents, scores, techniques, *, doctrine):
+    """The campaigns of a case without a past."""
+    tables = {"incidents": incidents, "narratives": narratives, "members": members, "groups": groups, "links": links}
+    return profile_campaigns({**tables, "documents": documents}, scores, techniques, doctrine=doctrine).campaigns

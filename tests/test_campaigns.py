@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pytest
-from builders import START, incident, link, narrative
+from builders import START, build_campaigns, incident, link, narrative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greyzone import impact
 from greyzone.acts import Settings, Work, do_campaigns
-from greyzone.campaigns import build_campaigns, profile_campaigns
+from greyzone.campaigns import profile_campaigns
 from greyzone.case import Case
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import GreyzoneError, InputError

@@ -10,14 +10,13 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from builders import START, incident, link, narrative
+from builders import START, build_campaigns, incident, link, narrative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from greyzone import impact
-from greyzone.campaigns import build_campaigns
 from greyzone.case import Case
 from greyzone.cli import app
 from greyzone.doctrine import load_doctrine

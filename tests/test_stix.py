@@ -12,14 +12,13 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pytest
 import stix2
-from builders import START, incident, link, narrative
+from builders import START, build_campaigns, incident, link, narrative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stix2validator import ValidationOptions, validate_string
 
 import greyzone.stix.bundle
 from greyzone import impact, incidents
-from greyzone.campaigns import build_campaigns
 from greyzone.campaigns.attribution import attributed, set_by_hand
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import InputError

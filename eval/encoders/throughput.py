@@ -177,13 +177,6 @@ def operations_a_document(size: Size, parameters: int, tokens: int) -> float:
     return 2.0 * parameters * tokens + 4.0 * size.layers * tokens**2 * size.width
 
 
-def layer_parameters(size: Size) -> int:
-    """Return the parameters of all layers: four maps of the width, two to and from the inner width, biases and two norms."""
-    attention = 4 * (size.width * size.width + size.width)
-    inner = 2 * size.width * size.inner + size.inner + size.width
-    return size.layers * (attention + inner + 4 * size.width)
-
-
 def matmul_ceiling(device: str, dtype: str, side: int) -> float:
     """Return the operations a second of `torch.matmul` of two (side, side) matrices, the best of ten."""
     import torch

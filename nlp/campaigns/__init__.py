@@ -5,6 +5,6 @@ are `judgements` (its opening), `sentences`, `phases`, `ach` and `factors`, all 
 """
 
 from greyzone.campaigns.attribution import set_by_hand
-from greyzone.campaigns.profiles import Past, Profiles, build_campaigns, profile_campaigns
+from greyzone.campaigns.profiles import Past, Profiles, profile_campaigns
 
-__all__ = ["Past", "Profiles", "build_campaigns", "profile_campaigns", "set_by_hand"]
+__all__ = ["Past", "Profiles", "profile_campaigns", "set_by_hand"]

@@ -85,29 +85,6 @@ class Profiles:
     bridges: int
 
 
-def build_campaigns(
-    incidents: pa.Table,
-    narratives: pa.Table,
-    members: pa.Table,
-    groups: pa.Table,
-    links: pa.Table,
-    documents: pa.Table,
-    impact_result: ImpactResult,
-    techniques: Sequence[object],
-    *,
-    doctrine: Doctrine,
-) -> pa.Table:
-    """Profile every hybrid campaign of a case without a past; `profile_campaigns` has the parameters.
-
-    Returns
-    -------
-    pyarrow.Table
-        `CAMPAIGNS`, the campaign with the earliest window first.
-    """
-    tables = {"incidents": incidents, "narratives": narratives, "members": members, "groups": groups, "links": links}
-    return profile_campaigns({**tables, "documents": documents}, impact_result, techniques, doctrine=doctrine).campaigns
-
-
 def profile_campaigns(
     tables: Mapping[str, pa.Table],
     impact_result: ImpactResult,
