@@ -29,6 +29,7 @@ from greyzone.link.placebo import Placebo, draw_placebo, precision_at, q_values,
 from greyzone.link.population import _fit, change_points, hawkes_test, population_tests, state_tests
 from greyzone.link.sectors import SECTORS, topics_of
 from greyzone.link.shown import rivals_of
+from greyzone.models.links import Beta, Fit, LinkModel
 from greyzone.records import DOCUMENTS, INCIDENTS, LINK_TYPES, LINKS, LLRS, MEMBERS, NARRATIVES, check, table
 
 DOCTRINE = load_doctrine()
@@ -674,6 +675,27 @@ def test_rivals_lose_by_the_kind_that_decides():
     assert (found.kinds[0, 0], found.nats[0, 0]) == (0, 1.0)
     assert (found.kinds[1, 0], found.nats[1, 0]) == (0, -1.0)
     assert (found.kinds[3, 1], found.nats[3, 1]) == (1, -1.5)
+
+
+def test_rivals_are_the_likeliest_other_candidates_listed_or_not():
+    case = small_case()
+    near = [incident(f"Nearby{at:02d}q", 96 + at, width=1 + 20 * at, state="XC") for at in range(9)]
+    vectors = np.concatenate([case["incident_vectors"], np.random.default_rng(1).normal(size=(9, 16)).astype(np.float32) / 8])
+    case |= {"incidents": pa.concat_tables([case["incidents"], table(near, INCIDENTS)]), "incident_vectors": vectors}
+    links = run(case).links.to_pylist()
+    everything = LinkModel(Fit((1.0,) * len(LLRS), 1e3, Beta(1.0, 1.0, 0.0)), (), {})
+    candidates = link(**case, doctrine=DOCTRINE, model=everything).links.to_pylist()
+    assert len(candidates) > len(links) > 0
+    listed = {row["link_id"] for row in links}
+    unlisted = 0
+    for row in links:
+        others = [one for one in candidates if one["narrative_id"] == row["narrative_id"] and one["incident_id"] != row["incident_id"]]
+        ranked = [one["incident_id"] for one in sorted(others, key=lambda one: (-round(one["log_odds"], 6), one["incident_id"]))]
+        assert [rival["incident_id"] for rival in row["rivals"]] == ranked[:5]
+        assert len(row["rival_reasons"]) == len(row["rivals"]) > 0
+        shown = {rival["incident_id"] for rival in row["rivals"]}
+        unlisted += sum(one["incident_id"] in shown and one["link_id"] not in listed for one in others)
+    assert unlisted
 
 
 def test_evidence_says_why_it_was_chosen():

@@ -54,8 +54,10 @@ def links_table(told: Told, weighed: Weighed) -> pa.Table:
     texts = texts_by_narrative(told.corpus, told.narratives.num_rows)
     named = naming(texts, told.contents.mentions.rows, told.contents.mentions.entities, len(told.gazetteer.entities))
     shelf = Shelf.of(told.corpus, told.contents, told.gazetteer, told.narratives, told.incidents.num_rows)
-    evidence = {"temporal": told.weights.temporal(kept.ratio), **kept.evidence}
-    rivals = rivals_of(kept.narrative, kept.log_odds, evidence, {name: told.weights.share(name) for name in evidence})
+    # Rivals may lie below the floor: of a narrative with a single link they all do.
+    whole = Kept.joined([kept, weighed.lost])
+    evidence = {"temporal": told.weights.temporal(whole.ratio), **whole.evidence}
+    rivals = rivals_of(whole.narrative, whole.log_odds, evidence, {name: told.weights.share(name) for name in evidence})
     tuned = _Tuned(told)
     p = sigmoid(kept.log_odds)
     events = _events(told.incidents)[kept.incident]
@@ -74,7 +76,7 @@ def links_table(told: Told, weighed: Weighed) -> pa.Table:
             "q": _null(q[rows]),
             "placebo_precision": _null(precision[rows]),
             **_shown_columns(told, shelf, part, times, named),
-            **_rival_columns(told, kept, rivals, p, rows),
+            **_rival_columns(told, whole, rivals, rows),
             "calibrated": np.full(len(rows), told.weights.model is not None),
         }
         parts.append(pa.table({name: columns[name] for name in LINKS.names}).cast(LINKS))
@@ -186,14 +188,14 @@ def _shown_columns(told: Told, shelf: Shelf, part: Kept, times: Timing, named: s
     }
 
 
-def _rival_columns(told: Told, kept: Kept, rivals: Rivals, p: Vector, rows: Rows) -> dict[str, object]:
+def _rival_columns(told: Told, kept: Kept, rivals: Rivals, rows: Rows) -> dict[str, object]:
     links = rivals.links[rows]
     there = links >= 0
     sizes, chosen = there.sum(axis=1), links[there]
     names = told.incidents["incident_id"].combine_chunks().take(pa.array(kept.incident[chosen]))
     kinds = pa.array(["temporal", *kept.evidence]).take(pa.array(rivals.kinds[rows][there]))
     return {
-        "rivals": _lists(pa.StructArray.from_arrays([names, pa.array(p[chosen])], ["incident_id", "p"]), sizes),
+        "rivals": _lists(pa.StructArray.from_arrays([names, pa.array(sigmoid(kept.log_odds[chosen]))], ["incident_id", "p"]), sizes),
         "rival_reasons": _lists(
             pa.StructArray.from_arrays(
                 [pa.array(kept.log_odds[chosen]), kinds, pa.array(rivals.nats[rows][there])], ["log_odds", "kind", "nats"]

@@ -1,12 +1,13 @@
 """All pairs of narratives and incidents weighed in tiles: nothing as large as narratives x incidents is ever held.
 
 A first pass counts the null of meaning (`meaning.Null`), a second weighs the candidates of every tile, at the incidents' own time and at
-every shift of the placebo, and keeps what is at the floor or above. Tiles are independent of each other, so threads change nothing.
+every shift of the placebo, and keeps what is at the floor or above, and the likeliest of every narrative below it. Tiles are independent
+of each other, so threads change nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import partial
@@ -23,6 +24,7 @@ from greyzone.link.content import Content
 from greyzone.link.lag import Kernel, Onsets
 from greyzone.link.meaning import Cosines, Null, semantic_evidence
 from greyzone.link.placebo import Placebo, shift_days
+from greyzone.link.shown import RIVALS
 from greyzone.link.weights import Weights
 
 Vector = npt.NDArray[np.float64]
@@ -62,12 +64,21 @@ class Kept:
         """Return some pairs."""
         return Kept(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Kept]) -> Kept:
+        """Return the pairs of all parts, one after the other."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What weighing gives: the pairs kept, by descending log-odds, then by incident and narrative; all candidates; the placebo."""
+    """What weighing gives: the pairs kept, by descending log-odds, then by incident and narrative; all candidates; the placebo.
+
+    `lost` are the likeliest pairs below the floor of every narrative, at most `RIVALS`, the likeliest first.
+    """
 
     kept: Kept
+    lost: Kept
     candidates: int
     placebo: Placebo
 
@@ -118,7 +129,7 @@ def weigh(
         None for all processors; the result is the same for any number.
     """
     if not len(bursts.day):
-        return Weighed(_nothing(), 0, Placebo.none(len(vectors.narratives)))
+        return Weighed(_nothing(), _nothing(), 0, Placebo.none(len(vectors.narratives)))
     circle = Circle.of(bursts, kernel)
     courses = Courses.of(bursts, len(vectors.narratives), circle)
     cosines = Cosines.of(vectors.incidents, vectors.narratives)
@@ -133,7 +144,7 @@ def weigh(
     far = np.setdiff1d(np.arange(len(onsets.lo)), near)
     shifts = shift_days(circle.length, kernel, int(doctrine["link.placebo_shifts"]))
     count = available_workers() if threads is None else max(1, threads)
-    kept, placebo = [_nothing()], [np.zeros(0)]
+    kept, lost, placebo = [_nothing()], [_nothing()], [np.zeros(0)]
     best = np.full((len(shifts), courses.narratives), -np.inf)
     candidates = pairs = 0
     with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
@@ -141,19 +152,21 @@ def weigh(
         bench = Bench(courses, content, cosines, null, weights, doctrine, tuple(shifts.tolist()))
         for piece in held or pieces():
             blocks = blocks_of(courses.narratives, len(piece[0]))
-            for block, (found, seen, shifted) in zip(blocks, pool.map(partial(_tile, bench, piece), blocks), strict=True):
+            for block, (found, below, seen, shifted) in zip(blocks, pool.map(partial(_tile, bench, piece), blocks), strict=True):
                 kept.append(found)
+                lost.append(below)
                 candidates += seen
                 placebo.append(shifted.log_odds)
                 pairs += shifted.pairs
                 best[:, block] = np.maximum(best[:, block], shifted.best)
-    whole = Kept(*(np.concatenate([getattr(part, field.name) for part in kept]) for field in fields(Kept)))
+    whole, others = Kept.joined(kept), Kept.joined(lost)
     order = np.lexsort((whole.narrative, whole.incident, -whole.log_odds))
-    return Weighed(whole.take(order), candidates, Placebo(pairs, np.sort(np.concatenate(placebo)), best))
+    others = others.take(_likeliest(others.narrative, others.incident, others.log_odds))
+    return Weighed(whole.take(order), others, candidates, Placebo(pairs, np.sort(np.concatenate(placebo)), best))
 
 
-def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Placebo]:
-    """Return the pairs kept of a tile, how many are candidates, and the same of the placebo."""
+def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, Kept, int, Placebo]:
+    """Return the pairs kept of a tile and the likeliest of the others, how many are candidates, and the same of the placebo."""
     chunk, tables = piece
     weights = bench.weights
     ratio, candidate = bench.courses.ratios(tables, block)
@@ -164,11 +177,16 @@ def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Placebo]
     places = np.flatnonzero(candidate)
     ratio = ratio.ravel()[places]
     eta = weights.eta(weights.temporal(ratio), static[places])
+    evidence["near"] = near
+
+    def taken(at: Rows) -> Kept:
+        row, column = np.divmod(places[at], len(chunk))
+        told = {name: values.ravel()[places[at]] for name, values in evidence.items()}
+        return Kept(chunk[column], row + block.start, ratio[at], eta[at], **told)
+
     chosen = eta >= weights.floor
-    row, column = np.divmod(places[chosen], len(chunk))
-    columns = {**{name: evidence[name] for name in KINDS}, "near": near}
-    told = {name: values.ravel()[places[chosen]] for name, values in columns.items()}
-    kept = Kept(chunk[column], row + block.start, ratio[chosen], eta[chosen], **told)
+    below = _below(eta, places, chosen, candidate.shape)
+    lost = taken(below)
     values, pairs = [np.zeros(0)], 0
     best = np.full((len(bench.shifts), block.stop - block.start), -np.inf)
     for at, shift in enumerate(bench.shifts):
@@ -178,7 +196,25 @@ def _tile(bench: Bench, piece: Piece, block: slice) -> tuple[Kept, int, Placebo]
         likely = shifted >= weights.floor
         values.append(shifted[likely])
         np.maximum.at(best[at], row[likely], shifted[likely])
-    return kept, len(places), Placebo(pairs, np.concatenate(values), best)
+    lost = lost.take(_likeliest(lost.narrative, lost.incident, lost.log_odds))
+    return taken(np.flatnonzero(chosen)), lost, len(places), Placebo(pairs, np.concatenate(values), best)
+
+
+def _below(eta: Vector, places: Rows, chosen: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> Rows:
+    """Return which candidates at `places` of a block are not chosen and at least as likely as the last of the likeliest `RIVALS` such."""
+    table = np.full(shape, -np.inf)
+    table.ravel()[places] = np.where(chosen, -np.inf, eta)
+    if table.shape[1] > RIVALS:
+        table[table < np.partition(table, -RIVALS, axis=1)[:, -RIVALS, None]] = -np.inf
+    return np.flatnonzero(np.isfinite(table.ravel()[places]))
+
+
+def _likeliest(narrative: Rows, incident: Rows, log_odds: Vector) -> Rows:
+    """Return the rows of the `RIVALS` likeliest pairs of each narrative, by narrative; of equals those with the first incidents."""
+    order = np.lexsort((incident, -log_odds, narrative))
+    starts = np.flatnonzero(np.diff(narrative[order], prepend=-1))
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    return order[place < RIVALS]
 
 
 def _meaning(near: Vector, subject: Vector, clip: float) -> Vector:
