@@ -66,6 +66,20 @@ def find_model(name: str | Path) -> Path:
         raise EncoderError(f"downloading {repository} failed ({error})", "", "try again or give a local folder") from error
 
 
+def find_encoder(name: str | Path) -> Path:
+    """Return the folder of a sentence-transformers model: as `find_model`, but it must hold weights.
+
+    Raises
+    ------
+    EncoderError
+        As for `find_model`, or if there are no weights in the folder.
+    """
+    folder = find_model(name)
+    if not has_weights(folder):
+        raise EncoderError(f"no weights in {folder}", "a folder with a sentence-transformers model")
+    return folder
+
+
 def find_transformer(name: str | Path, wanted: str) -> Path:
     """Return the folder of a model that is no encoder: as `find_model`, but a bare name is always a folder.
 
@@ -84,7 +98,13 @@ def find_transformer(name: str | Path, wanted: str) -> Path:
 
 @contextmanager
 def refused(name: str | Path, does: str, wanted: str) -> Iterator[None]:
-    """Turn what transformers and safetensors say of a folder that they cannot use into one error: it holds no model that `does`."""
+    """Turn what transformers and safetensors say of a folder that they cannot use into one error: it holds no model that `does`.
+
+    Raises
+    ------
+    EncoderError
+        In their place; one that is raised in the block passes as it is.
+    """
     from safetensors import SafetensorError
 
     try:

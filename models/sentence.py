@@ -25,7 +25,7 @@ import numpy.typing as npt
 from greyzone.errors import EncoderError, InputError
 from greyzone.models import check_arguments
 from greyzone.models.device import resolve_device, resolve_dtype
-from greyzone.models.hub import WEIGHTS, find_model, has_weights
+from greyzone.models.hub import WEIGHTS, find_encoder
 from greyzone.models.prompts import choose_prompt
 from greyzone.models.windows import OVERLAP, UNLIMITED, PieceTokenizer, Window, backend_of
 from greyzone.records import Floats
@@ -127,7 +127,7 @@ class SentenceTransformerEncoder:
         check_arguments(
             name, device=device, batch_size=batch_size, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts
         )
-        folder = find_model(name)
+        folder = find_encoder(name)
         self.name = str(name)
         self.device = resolve_device(device)
         self.batch_size = batch_size
@@ -307,8 +307,6 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 def _load(folder: Path, name: str, device: str, dtype: str, *, static_stays: bool) -> Any:  # noqa: ANN401 - the library has no types
     """Return the model of `folder`; nothing is fetched and no code of the model's is run."""
-    if not has_weights(folder):
-        raise EncoderError(f"no weights in {folder}", "a folder with a sentence-transformers model")
     try:
         import torch
         from sentence_transformers import SentenceTransformer

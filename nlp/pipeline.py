@@ -16,9 +16,13 @@ from greyzone import acts
 from greyzone.acts import ENCODER_OPTIONS, LEXICAL, Progress, Settings, Work, parse_day
 from greyzone.case import Case, digest, fingerprint
 from greyzone.doctrine import load_doctrine
+from greyzone.entities import read_names
+from greyzone.entities.tagger import check_tagger
 from greyzone.errors import CaseError, InputError
-from greyzone.models import check_arguments
-from greyzone.models.hub import find_model
+from greyzone.models import EMBEDDED, check_arguments
+from greyzone.models.hub import find_encoder, find_model
+from greyzone.models.labeller import check_labeller
+from greyzone.models.links import load_link_model
 from greyzone.records import GIVEN, TABLES
 
 __all__ = ["STAGES", "Settings", "Stage", "advance", "run", "update"]
@@ -129,13 +133,22 @@ def advance(
     -------
     Case
         The case, open for reading.
+
+    Raises
+    ------
+    CaseError
+        If there is neither a case in `out` nor any document or incident for a new one.
+    InputError, EncoderError
+        If a setting, an input or a model cannot be used. What can be told before the first stage is told then, and the case does not
+        remember it.
     """
     _check_stage(until)
     with Case.writing(out) as case:
         _keep_updates(case, changes)
         settings = _settle(case, changes)
-        case.update("settings", asdict(settings))
+        _check_files(case, settings)
         digests = _input_digests(case, settings)
+        case.update("settings", asdict(settings))
         case.update("inputs", digests)
         _run_stages(Work(case, settings, progress or _silent, workers), digests, until)
     return Case(out)
@@ -272,6 +285,26 @@ def _settle(case: Case, changes: dict[str, object]) -> Settings:
     if settings.seed < 0:
         raise InputError(f"seed {settings.seed}", "a whole number of 0 or more")
     return settings
+
+
+def _check_files(case: Case, settings: Settings) -> None:
+    """Refuse models and tables of names that cannot be used; what the case has already may be gone."""
+
+    def new(name: str) -> str:
+        given = getattr(settings, name)
+        return given if given and given != case.settings.get(name) else ""
+
+    if new("encoder") and settings.encoder not in EMBEDDED:
+        find_encoder(settings.encoder)
+    if path := new("link_model"):
+        load_link_model(path)
+    for path in settings.names:
+        if path not in (case.settings.get("names") or ()):  # type: ignore[operator]
+            read_names(path)
+    if model := new("labeller"):
+        check_labeller(model)
+    if model := new("tagger"):
+        check_tagger(model)
 
 
 def _input_digests(case: Case, settings: Settings) -> dict[str, str]:

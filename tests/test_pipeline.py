@@ -15,7 +15,7 @@ import pytest
 
 import greyzone
 from greyzone.case import Case, digest
-from greyzone.errors import CaseError, InputError
+from greyzone.errors import CaseError, EncoderError, InputError
 from greyzone.pipeline import STAGES, Settings, advance
 from greyzone.records import GIVEN, TABLES
 
@@ -189,6 +189,27 @@ def test_unknown_stage_and_empty_case(tmp_path):
         advance(tmp_path / "case", {"documents": ["any.csv"], "seed": -1})
     with pytest.raises(InputError, match="no file or folder"):
         advance(tmp_path / "case", {"documents": [str(tmp_path / "absent.csv")]})
+
+
+def test_what_cannot_be_used_is_told_before_the_case_remembers_it(scenario, tmp_path):
+    folder = tmp_path / "case"
+    advance(folder, {"documents": [str(scenario.documents)], "today": TODAY}, until="collect")
+    kept = (folder / "manifest.json").read_bytes()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "table.json").write_text("{}")
+    wrong = {
+        "encoder": [tmp_path / "absent", tmp_path / "empty"],
+        "labeller": [tmp_path / "empty"],
+        "tagger": [tmp_path / "empty"],
+        "link_model": [tmp_path / "table.json"],
+        "incidents": [[str(tmp_path / "absent.csv")]],
+        "names": [[str(tmp_path / "table.json")]],
+    }
+    for name, values in wrong.items():
+        for value in values:
+            with pytest.raises((EncoderError, InputError)):
+                advance(folder, {name: value if isinstance(value, list) else str(value)}, until="collect")
+            assert (folder / "manifest.json").read_bytes() == kept, name
 
 
 def test_stages_read_only_what_came_before():

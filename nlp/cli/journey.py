@@ -144,11 +144,6 @@ def narratives(
     Example: greyzone narratives CASE --min-cluster-size 8
     """
     chosen = "" if labeller == "none" else labeller
-    if chosen:
-        from greyzone.models.labeller import check_labeller
-
-        # Said before the case remembers it.
-        check_labeller(chosen)
     advance_case(case, changes(min_cluster_size=min_cluster_size, lexical=lexical, labeller=chosen), until="narratives")
     print_notes(case, "narratives")
 
@@ -168,12 +163,6 @@ def embed(
 
     Example: greyzone embed CASE --encoder ./my-model --device cuda
     """
-    from greyzone.models import EMBEDDED
-    from greyzone.models.hub import find_model
-
-    if encoder is not None and encoder not in EMBEDDED:
-        # Said before the case remembers it.
-        find_model(encoder)
     given = changes(encoder=encoder, device=device, dtype=dtype, prompt=prompt, dimensions=dimensions, long_texts=long_texts)
     advance_case(case, given, until="embed")
     print_notes(case, "embed")
@@ -211,24 +200,11 @@ def link(
     Example: greyzone link CASE --model link-model --names attack_groups.jsonl --names threat-actor.json
     """
     from greyzone.case import Case
-    from greyzone.entities import read_names
     from greyzone.link.population import TESTS
-    from greyzone.models.links import load_link_model
 
-    chosen = "" if model == "none" else model
-    if chosen:
-        # Said before the case remembers it.
-        load_link_model(chosen)
     tables = [] if names == ["none"] else names
-    for path in tables or ():
-        read_names(path)
-    reads = "" if tagger == "none" else tagger
-    if reads:
-        from greyzone.entities.tagger import check_tagger
-
-        # Said before the case remembers it.
-        check_tagger(reads)
-    advance_case(case, changes(doctrine=doctrine, link_model=chosen, names=tables, tagger=reads), until="link")
+    given = changes(doctrine=doctrine, link_model="" if model == "none" else model, names=tables, tagger="" if tagger == "none" else tagger)
+    advance_case(case, given, until="link")
     print_notes(case, "link", without=TESTS)
     told: Any = Case(case).notes()["link"]
     shown = told["context"]["displayed"]
