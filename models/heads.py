@@ -55,7 +55,13 @@ class Calibration:
         return sigmoid(np.asarray(scores, dtype=np.float64) * self.slopes + self.offsets)
 
     def decide(self, probabilities: Doubles, objective: str) -> Flags:
-        """Return (n, labels) whether each label is told."""
+        """Return (n, labels) whether each label is told, by thresholds for the "micro" or the "macro" F1.
+
+        Raises
+        ------
+        InputError
+            If `objective` is another.
+        """
         if objective not in OBJECTIVES:
             raise InputError(f"objective {objective!r}", " or ".join(OBJECTIVES))
         thresholds = self.own if objective == "macro" else np.full(len(self.own), self.common)

@@ -46,7 +46,7 @@ class Beta:
     c: float
 
     def log_odds(self, z: Doubles) -> Doubles:
-        """Return the calibrated log-odds of raw ones."""
+        """Return the calibrated log-odds of raw ones, an array of any shape."""
         found: Doubles = self.c - self.a * np.logaddexp(0.0, -z) + self.b * np.logaddexp(0.0, z)
         return found
 
@@ -59,7 +59,7 @@ class Steps:
     y: tuple[float, ...]
 
     def log_odds(self, z: Doubles) -> Doubles:
-        """Return the calibrated log-odds of raw ones."""
+        """Return the calibrated log-odds of raw ones, an array of any shape."""
         found: Doubles = np.asarray(np.interp(z, self.x, self.y), dtype=np.float64)
         return found
 

@@ -153,7 +153,13 @@ class Case:
         replace_file(self.home / name, write)
 
     def vectors(self, name: str) -> tuple[list[str], Floats]:
-        """Read what `write_vectors` wrote: the ids and a (n, d) float32 array."""
+        """Read what `write_vectors` wrote: the ids and a (n, d) float32 array.
+
+        Raises
+        ------
+        CaseError
+            If there are no such vectors, or their file cannot be read.
+        """
         file = self.path / f"{name}.parquet"
         try:
             rows = pq.read_table(file)

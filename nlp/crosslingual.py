@@ -166,7 +166,13 @@ class LanguageNeutral(BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, rows: Floats, langs: Sequence[str | None]) -> Floats:
-        """Return (n, d) float32 unit rows without the offset of their language; `rows` itself if nothing is taken off."""
+        """Return (n, d) float32 unit rows without the offset of their language; `rows` itself if nothing is taken off.
+
+        Raises
+        ------
+        InputError
+            If the lengths differ.
+        """
         if len(rows) != len(langs):
             raise InputError(f"{len(rows)} rows and {len(langs)} languages", "one of each a document")
         if not self.choice_.applied:
@@ -183,7 +189,13 @@ class LanguageNeutral(BaseEstimator):  # type: ignore[misc]
         return out
 
     def rows(self, texts: Sequence[str], langs: Sequence[str | None], embeddings: Floats) -> Floats:
-        """Return the rows of `texts`, those of equal texts as in one language, so that they stay equal; else as `transform`."""
+        """Return the rows of `texts`, those of equal texts as in one language, so that they stay equal; else as `transform`.
+
+        Raises
+        ------
+        InputError
+            If the lengths differ.
+        """
         if not len(texts) == len(langs) == len(embeddings):
             raise InputError(f"{len(texts)} texts, {len(langs)} languages and {len(embeddings)} embeddings", "one of each a document")
         if not self.choice_.applied:

@@ -96,7 +96,13 @@ class Doctrine:
             ) from None
 
     def section(self, prefix: str) -> dict[str, float]:
-        """Return the values under `prefix`, by the last part of their names."""
+        """Return the values under `prefix`, by the last part of their names.
+
+        Raises
+        ------
+        DoctrineError
+            If there is none.
+        """
         start = prefix + "."
         found = {name[len(start) :]: leaf.value for name, leaf in self.leaves.items() if name.startswith(start)}
         if not found:
@@ -104,14 +110,26 @@ class Doctrine:
         return found
 
     def phrase(self, name: str) -> str:
-        """Return the text called `name` under ``words``."""
+        """Return the text called `name` under ``words``.
+
+        Raises
+        ------
+        DoctrineError
+            If there is none, or it is no text.
+        """
         found = self.words.get(name)
         if not isinstance(found, str):
             raise DoctrineError(f"words.{name} of doctrine {self.id!r} is {found!r}", "a text")
         return found
 
     def phrases(self, name: str) -> list[str]:
-        """Return the list of texts called `name` under ``words``."""
+        """Return the list of texts called `name` under ``words``.
+
+        Raises
+        ------
+        DoctrineError
+            If there is none, or it is no list.
+        """
         found = self.words.get(name)
         if not isinstance(found, list):
             raise DoctrineError(f"words.{name} of doctrine {self.id!r} is {found!r}", "a list of texts")

@@ -353,7 +353,7 @@ def accuracies(model: Any, parallel: Parallel, held: Mapping[str, Sequence[int]]
 
 
 def translation_accuracy(one: Floats, other: Floats) -> float:
-    """Return how often row i of either side is the nearest to row i of the other, mean of both directions; a tie is a miss."""
+    """Return how often row i of one (n, d) side is the nearest to row i of the other, mean of both directions; a tie is a miss."""
     cosines = one @ other.T
     own = np.diagonal(cosines).copy()
     np.fill_diagonal(cosines, -np.inf)

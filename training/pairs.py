@@ -176,7 +176,13 @@ def split(examples: Examples, share: float, *, seed: int = 0) -> tuple[Examples,
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and digests of a folder's files."""
+    """Return the SHA-256 of a file, or of the names and digests of a folder's files.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
     if path.is_dir():
         parts = [f"{part.relative_to(path).as_posix()}\t{file_digest(part)}" for part in sorted(path.rglob("*")) if part.is_file()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

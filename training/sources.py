@@ -144,6 +144,11 @@ def cldr_pairs(folder: Path, languages: frozenset[str], reading: Reading | None 
     """Yield names and keywords of the same thing in English and each language, from unpacked CLDR packages under `folder`.
 
     Territories and languages give a name each; an emoji annotation gives its name and, as one pair, its lists of keywords.
+
+    Raises
+    ------
+    InputError
+        If there are no English entries under `folder`.
     """
     english = _cldr_entries(folder, "en")
     if not english:

@@ -185,7 +185,13 @@ def train_classifier(
 
 
 def loss_function(kind: str, truth: Flags, balance: float) -> Callable[[Any, Any], Any]:
-    """Return the loss of (n, labels) logits and targets as a torch scalar; `truth` are the training rows."""
+    """Return the loss of (n, labels) logits and targets as a torch scalar; `truth` are the training rows.
+
+    Raises
+    ------
+    InputError
+        If `kind` is none of `LOSSES`.
+    """
     import torch
     from torch.nn import functional
 

@@ -185,7 +185,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_task(settings: TechniquesSettings) -> Task:
-    """Read the data and say which rows are trained on, which measured on, and which labels are refused."""
+    """Read the data and say which rows are trained on, which measured on, and which labels are refused.
+
+    Raises
+    ------
+    InputError
+        If nothing is left to train on, or no label has examples enough.
+    """
     given = read_labelled(settings.data, named(settings.columns))
     first = len(given.texts)
     if settings.test:

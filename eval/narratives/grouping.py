@@ -96,6 +96,11 @@ def extended_bcubed(truth: Flags, found: Ints) -> BCubed:
         (n, narratives) bool.
     found
         (n,) int64, -1 for a cluster of its own.
+
+    Raises
+    ------
+    InputError
+        If the lengths differ or are 0.
     """
     n = len(truth)
     if n != len(found) or n == 0:

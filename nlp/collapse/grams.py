@@ -219,7 +219,7 @@ def _salted(values: Hashes, number: int) -> Keys:
 
 
 def jaccard(left: Ragged, right: Ragged, pairs: tuple[Ints, Ints]) -> npt.NDArray[np.float64]:
-    """Return the Jaccard similarity of set `pairs[0][i]` of `left` and set `pairs[1][i]` of `right`."""
+    """Return (pairs,) float64 Jaccard similarities of set `pairs[0][i]` of `left` and set `pairs[1][i]` of `right`."""
     ours, theirs = np.diff(left.starts)[pairs[0]], np.diff(right.starts)[pairs[1]]
     found = np.empty(len(ours))
     order = np.argsort(ours + theirs, kind="stable")

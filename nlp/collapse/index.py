@@ -55,7 +55,7 @@ class Known:
         return Known(digests[order], leader[order], similarity[order], np.concatenate([self.near, more.near])[order])
 
     def find(self, digests: Hashes) -> Ints:
-        """Return the place of each digest, or -1."""
+        """Return (n,) places of (n, 2) digests, -1 for those that are not known."""
         place = np.searchsorted(self.digests[:, 0], digests[:, 0])
         found = np.full(len(digests), -1, dtype=np.int64)
         looking = np.arange(len(digests))
