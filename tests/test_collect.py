@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import csv
 import gzip
 import io
 import json
+import lzma
 import re
 from collections import Counter
 from datetime import UTC, datetime
@@ -260,6 +262,10 @@ def test_too_long_a_line_is_one_reject(tmp_path, name):
         ("cut.jsonl.gz", gzip.compress(jsonl_bytes(ROWS) * 2000)[:-200], "breaks off or is damaged after"),
         ("cut.jsonl.zst", zstandard.compress(jsonl_bytes(ROWS) * 2000)[:-50], "breaks off or is damaged"),
         ("damaged.csv.gz", b"\x1f\x8b" + b"nonsense" * 10, "damaged"),
+        ("a.csv.bz2", bz2.compress(jsonl_bytes(ROWS)), "packed with bzip2.*bunzip2"),
+        ("a.jsonl.xz", lzma.compress(jsonl_bytes(ROWS)), "packed with xz"),
+        ("workbook.xlsx", b"PK\x03\x04\x14\x00\x06\x00[Content_Types].xml", "workbook.*save a workbook as CSV"),
+        ("wrapped.json", b'{"data": [\n {\n  "text": "a"\n }\n]}\n', "take a list out of an object"),
     ],
 )
 def test_bad_files_are_one_clear_line(tmp_path, name, content, message):
@@ -440,6 +446,33 @@ def test_bad_and_future_dates_are_mended_and_told(tmp_path):
     found, rejects = collect(tmp_path / "a.parquet", as_of=as_of)
     assert [row["published_precision"] for row in found] == ["second", "unknown"]
     assert reasons(rejects) == [("date in the future", 2, "repaired")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "odd"),
+    [
+        (pa.timestamp("us"), 1_450_000_000_000_000, [-62_135_596_800_000_000, 253_402_214_400_000_000]),
+        (pa.timestamp("ms", "UTC"), 1_450_000_000_000, [-9 * 10**18, 9 * 10**18]),
+        (pa.timestamp("s"), 1_450_000_000, [-62_135_596_800, 253_402_214_400]),
+        (pa.date32(), 16_000, [-719_162, 2_932_896, 2**31 - 1]),
+    ],
+)
+def test_placeholders_among_timestamps_are_no_dates_either(tmp_path, kind, good, odd):
+    """0001-01-01 and 9999-12-31 are refused as text; so they are as numbers, and so are years that no calendar has."""
+    rows = [*odd, None, good]
+    number = pa.int32() if kind == pa.date32() else pa.int64()
+    dates = pa.array(rows, number).cast(kind)
+    # Parquet has no seconds: they are written as milliseconds.
+    pq.write_table(pa.table({"text": [f"text {place}" for place in range(len(rows))], "date": dates}), tmp_path / "a.parquet")
+    found, rejects = collect(tmp_path / "a.parquet")
+    assert [row["published_precision"] for row in found] == ["unknown"] * (len(odd) + 1) + ["day" if kind == pa.date32() else "second"]
+    assert found[-1]["published_at"].year in (2013, 2015)
+    assert reasons(rejects) == [("date not understood", place, "repaired") for place in range(1, len(odd) + 1)]
+
+
+def test_lines_may_end_in_carriage_returns_alone(tmp_path):
+    found, rejects = collect(write(tmp_path, "a.csv", csv_bytes(ROWS).replace(b"\r\n", b"\n").replace(b"\n", b"\r")))
+    assert (plain(found), rejects) == (plain(collect(write(tmp_path, "b.csv", csv_bytes(ROWS)))[0]), [])
 
 
 @pytest.mark.parametrize("size", [1, 100])

@@ -16,7 +16,7 @@ from pathlib import Path
 from greyzone.collect import delimited, hf, jsonlines, parquet, telegram
 from greyzone.collect.batches import Chunk, Source, raw_batch
 from greyzone.collect.columns import check_mapping
-from greyzone.collect.streams import TextFile
+from greyzone.collect.streams import FORMATS, TextFile
 from greyzone.dates import day_first_of
 from greyzone.errors import InputError
 from greyzone.records import RawBatch
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 PACKED = (".gz", ".zst")
 SUFFIXES = {".csv": "delimited", ".tsv": "delimited", ".tab": "delimited", ".jsonl": "jsonlines", ".ndjson": "jsonlines"}
 SUFFIXES |= {".parquet": "parquet", ".pq": "parquet", ".json": "json"}
-FORMATS = "CSV, TSV, JSON lines, Parquet, a datasets folder or a Telegram export (text also as .gz or .zst)"
 
 _Reader = Callable[[Path, Source, Mapping[str, str], int], Iterator[Chunk]]
 _READERS: dict[str, _Reader] = {

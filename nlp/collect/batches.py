@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.collect import columns
-from greyzone.dates import Moment, is_open, parse_date
+from greyzone.dates import FIRST_YEAR, LAST_YEAR, Moment, is_open, parse_date
 from greyzone.records import RAW_DOCUMENTS, REJECTS, TIME, RawBatch, table
 
 DETAIL_LIMIT = 200
@@ -33,6 +33,7 @@ Reject = dict[str, object]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_UNITS = {"day": timedelta(days=1), "s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": _MICROSECOND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _dated(values: Values | None, offsets: pa.Array, source: Source, rejects: li
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if isinstance(values, pa.Array) and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
-        times, precision = _temporal(values)
+        times, precision = _temporal(_plausible(values, offsets, source, rejects))
         _refuse_future(times, offsets, source, rejects)
     else:
         times, precision = _parsed(values, offsets, source, rejects)
@@ -136,6 +137,23 @@ def _dated(values: Values | None, offsets: pa.Array, source: Source, rejects: li
 
 def _precision(values: pa.Array) -> pa.Array:
     return values.cast(pa.string())
+
+
+def _plausible(values: pa.Array, offsets: pa.Array, source: Source, rejects: list[Reject]) -> pa.Array:
+    """Return times with null for placeholders: years that no text is read to mean either, beyond what microseconds can hold too."""
+    if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
+        # 64 bits of nanoseconds reach from 1677 to 2262.
+        values = values.cast(pa.timestamp("us", values.type.tz), safe=False)
+    day = pa.types.is_date32(values.type)
+    unit = "day" if day else "ms" if pa.types.is_date64(values.type) else values.type.unit
+    numbers = values.cast(pa.int32() if day else pa.int64()).cast(pa.int64())
+    least, most = ((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH) // _UNITS[unit] for year in (FIRST_YEAR, LAST_YEAR + 1))
+    kept = pc.and_(pc.greater_equal(numbers, least), pc.less(numbers, most))
+    odd = pc.indices_nonzero(pc.fill_null(pc.invert(kept), False)).to_pylist()
+    rejects.extend(
+        source.reject("date not understood", offsets[row].as_py(), f"{numbers[row]} {unit} from 1970", action="repaired") for row in odd
+    )
+    return pc.if_else(kept, values, pa.scalar(None, values.type))
 
 
 def _temporal(values: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -70,7 +70,11 @@ def gather(objects: Iterator[_Row], rejects: list[Reject], source: Source, mappi
             break
     names = dict.fromkeys(name for _, row, _ in head for name in row)
     if not names:
-        raise InputError(f"{source.path} has no JSON objects ({len(rejects)} lines rejected)", "one JSON object a line")
+        raise InputError(
+            f"{source.path} has no JSON objects ({len(rejects)} lines rejected)",
+            "one JSON object a line, or a list of them",
+            "take a list out of an object that holds it: jq -c '.data[]' FILE > FILE.jsonl",
+        )
     resolve(list(names), mapping, source.path)
     table: dict[str, list[object]] = {field: [] for field in FIELDS}
     offsets: list[int] = []

@@ -22,6 +22,8 @@ from greyzone.errors import InputError
 LINE_LIMIT = 16 * 2**20
 """Longest line, row or JSON value, in bytes; a longer one is a counted reject."""
 
+FORMATS = "CSV, TSV, JSON lines, Parquet, a datasets folder or a Telegram export (text also as .gz or .zst)"
+
 BLOCK = 2**20
 SAMPLE = 2**16
 """Bytes at the start from which format and encoding are judged."""
@@ -34,6 +36,17 @@ BINARY_SHARE = 0.05
 """Share of control bytes in the sample above which a file is not text."""
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_OTHERS = {
+    b"BZh": ("packed with bzip2", "unpack it first: bunzip2 FILE"),
+    b"\xfd7zXZ\x00": ("packed with xz", "unpack it first: xz -d FILE"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it first"),
+    b"Rar!": ("a RAR archive", "unpack it first"),
+    b"PK\x03\x04": ("a ZIP archive or a workbook (xlsx, ods)", "unpack it first; save a workbook as CSV (UTF-8)"),
+    b"\xd0\xcf\x11\xe0": ("an old Office file (xls, doc)", "save it as CSV (UTF-8)"),
+    b"SQLite format 3": ("an SQLite database", "write its table as CSV: sqlite3 -csv -header FILE 'select * from TABLE'"),
+    b"%PDF": ("a PDF", "take the texts out into a table"),
+}
+"""What a file may be by its first bytes that cannot be read, and what to do about it."""
 _ZSTD_STEP = 2**11
 _ZSTD_WINDOW = 2**27
 _CONTROLS = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
@@ -90,6 +103,8 @@ class TextFile:
             head = self._stream.read(SAMPLE)
         head = head.removeprefix(codecs.BOM_UTF8)
         _judge(head, self.path)
+        if b"\r" in head and b"\n" not in head:
+            self._stream, head = _Returns(self._stream), head.replace(b"\r", b"\n")
         self._head = head
 
     @property
@@ -129,6 +144,16 @@ class TextFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
+
+
+class _Returns:
+    """Text whose lines end in carriage returns alone, as spreadsheets on old Macs write it."""
+
+    def __init__(self, stream: Bytes) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._stream.read(size).replace(b"\r", b"\n")
 
 
 class _Guarded:
@@ -226,9 +251,12 @@ class _Recoded:
 def _judge(head: bytes, path: Path) -> None:
     """Refuse a sample that is not UTF-8 text; single lines that are not are left to the readers."""
     controls = len(head) - len(head.translate(None, _CONTROLS))
+    for magic, (what, remedy) in _OTHERS.items():
+        if controls and head.startswith(magic):
+            raise InputError(f"{path} is {what}", FORMATS, remedy)
     if controls > BINARY_SHARE * len(head):
         hint = "UTF-16 without byte-order mark? name it with --map encoding=utf-16-le" if head[1::2].count(0) > len(head) / 4 else ""
-        raise InputError(f"{path} is a binary file", "CSV, TSV, JSON lines, Parquet, a datasets folder or a Telegram export", hint)
+        raise InputError(f"{path} is a binary file", FORMATS, hint)
     # The last line of the sample may be cut within a character.
     rows = head.split(b"\n")[:-1] or [head[:-4]]
     foreign = [row for row in rows if not row.isascii()]
