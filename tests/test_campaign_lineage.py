@@ -18,14 +18,21 @@ from greyzone.records import ATTRIBUTIONS, CAMPAIGNS, empty, table
 FEW = table([{"campaign_id": "cmp-1"}, {"campaign_id": "cmp-2"}], CAMPAIGNS)
 
 
+def tracked(before: dict[str, str], after: dict[str, str]):
+    """Members are letters."""
+    was, is_ = ({name: frozenset(members) for name, members in sets.items()} for sets in (before, after))
+    return keep_ids(was, is_, share=0.3, update=4)
+
+
+def figures(before: dict[str, str], after: dict[str, str]):
+    """Return the members before and after, those shared and the overlap, by campaign."""
+    rows = tracked(before, after).events.to_pylist()
+    return {row["campaign_id"]: tuple(row[name] for name in ("members_before", "members_after", "shared", "overlap")) for row in rows}
+
+
 def kept(before: dict[str, str], after: dict[str, str]):
-    """Members are letters; returns the ids and (event, campaign, other) rows."""
-    found = keep_ids(
-        {name: frozenset(members) for name, members in before.items()},
-        {name: frozenset(members) for name, members in after.items()},
-        share=0.3,
-        update=4,
-    )
+    """Return the ids and (event, campaign, other) rows."""
+    found = tracked(before, after)
     rows = found.events.to_pylist()
     assert {row["update"] for row in rows} <= {4}
     return dict(found.ids), [(row["event"], row["campaign_id"], row["other_id"]) for row in rows]
@@ -46,6 +53,14 @@ def test_merges_splits_births_and_ends():
     after = {"1": "abcdefghi", "2": "klmn", "3": "op", "4": "z"}
     ids, events = kept(before, after)
     assert ids == {"1": "A", "2": "D", "3": "3", "4": "4"}
+    assert figures(before, after) == {
+        "4": (0, 1, 0, 0),
+        "3": (6, 2, 2, pytest.approx(2 / 6)),
+        "A": (6, 9, 6, pytest.approx(6 / 9)),
+        "D": (6, 4, 4, pytest.approx(4 / 6)),
+        "C": (3, 9, 3, pytest.approx(3 / 9)),
+        "E": (1, 0, 0, 0),
+    }
     assert events == [
         ("born", "4", None),
         ("split", "3", "D"),
