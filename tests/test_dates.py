@@ -43,8 +43,16 @@ def test_every_iso_precision():
         "2016-07-22 14:30:05 UTC",
         "20160722T143005Z",
         "20160722143005",
+        "20160722T163005+0200",
+        "20160722T073005-07:00",
         "Fri, 22 Jul 2016 14:30:05 GMT",
         "22 Jul 2016 10:30:05 EDT",
+        "22 Jul 2016 06:30:05 PST",
+        "22 Jul 2016 07:30:05 PDT",
+        "22 Jul 2016 08:30:05 CST",
+        "22 Jul 2016 16:30:05 MESZ",
+        "22 Jul 2016 17:30:05 MSK",
+        "22 Jul 2016 18:00:05 +0330",
         "Fri Jul 22 14:30:05 +0000 2016",
         "July 22, 2016 2:30:05 PM",
         "7/22/2016 14:30:05",
@@ -66,6 +74,30 @@ def test_one_second_in_many_spellings(text):
 def test_finer_epochs_are_points(text):
     time = DAY.replace(hour=14, minute=30, second=5)
     assert parse_date(text) == Moment(time, time, "second")
+
+
+def test_half_days_leap_seconds_and_two_digits_of_a_year():
+    assert parse_date("July 22, 2016 12:30 AM").lo == DAY.replace(minute=30)
+    assert parse_date("July 22, 2016 12:30 PM").lo == DAY.replace(hour=12, minute=30)
+    assert parse_date("July 22, 2016 13:30 PM") is parse_date("July 22, 2016 0:30 AM") is None
+    assert parse_date("2016-12-31T23:59:60.5Z").lo == datetime(2016, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC)
+    assert parse_date("2016-12-31 23:59:60") == parse_date("2016-12-31 23:59:59")
+    assert parse_date("2016-12-31 23:59:61") is None
+    for form in ("22/7/{}", "22-Jul-{}"):
+        assert [parse_date(form.format(year)).lo.year for year in ("00", "68", "69", "99")] == [2000, 2068, 1969, 1999]
+
+
+def test_a_bare_number_is_a_year_or_an_epoch():
+    assert parse_date(2016) == parse_date(2016.0) == parse_date("2016")
+    assert [parse_date(number) for number in (1989, 2016.5, 2100, 1_000_000)] == [None] * 4
+    # Seconds of 1990 to 2099: 631152000 is the first (date -u -d 1990-01-01 +%s), 4102444799 the last.
+    assert [parse_date(number).lo.year for number in (631_152_000, 4_102_444_799)] == [1990, 2099]
+    assert parse_date(4_102_444_800) is None
+
+
+def test_years_end_where_placeholders_begin():
+    assert [parse_date(text) is None for text in ("0999-12-31", "1000-01-01", "2199-12-31", "2200-01-01")] == [True, False, False, True]
+    assert parse_date("1000-01-01 00:30 +01:00") is None
 
 
 @pytest.mark.parametrize(
