@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from greyzone.training.running import RunSettings, versions
+from greyzone.training.growth import Growth
+from greyzone.training.running import RunSettings, Start, Trained, stated_settings, versions
 
 NOT_FOR = (
     "Deciding on its own that a text is false, hostile, or part of a campaign: nearness says what texts are about, not who is behind them.",
@@ -17,6 +19,16 @@ NOT_FOR = (
     "Profiling or judging private persons.",
 )
 """Uses that every card warns of."""
+
+
+def record_of(start: Start, settings: RunSettings, growth: Growth | None, trained: Trained) -> dict[str, Any]:
+    """Return what the record of every trained encoder has: base, settings, growth and trained."""
+    return {
+        "base": {"name": start.name, "fingerprint": start.fingerprint, "static": start.static, "dimensions": start.dimensions},
+        "settings": stated_settings(settings),
+        "growth": asdict(growth) if growth else {},
+        "trained": {name: value for name, value in asdict(trained).items() if name != "resumed_from"},
+    }
 
 
 def card(what: str, settings: RunSettings, record: Mapping[str, Any]) -> str:
@@ -29,7 +41,7 @@ def card(what: str, settings: RunSettings, record: Mapping[str, Any]) -> str:
     settings
         Where licences and the note come from.
     record
-        What ``training.json`` holds: base, data, test_data, rows, settings, figures, trained.
+        What ``training.json`` holds: `record_of` and data, test_data, rows, figures.
     """
     base = record["base"]
     licences = list(settings.licence) or ["not stated by who trained it"]

@@ -29,7 +29,7 @@ import numpy as np
 from greyzone.errors import InputError
 from greyzone.eval.encoders.retrieval import spearman
 from greyzone.records import Floats
-from greyzone.training.card import card
+from greyzone.training.card import card, record_of
 from greyzone.training.growth import Growth, grow
 from greyzone.training.losses import NO_TEXT, ranking_loss
 from greyzone.training.mining import MiningSettings, mine_hard_negatives, reciprocal_ranks
@@ -45,7 +45,6 @@ from greyzone.training.running import (
     finish,
     load_start,
     readable,
-    stated_settings,
     train,
 )
 
@@ -177,16 +176,12 @@ def finetune(settings: FinetuneSettings) -> FinetuneResult:
     after = _figures(start.model, held, tested, rows)
     joined = {part: {name: [before[part][name], value] for name, value in found.items()} for part, found in after.items()}
     n_groups = len(np.unique(rows.groups[rows.anchors]))
-    record = {
-        "base": {"name": start.name, "fingerprint": start.fingerprint, "static": start.static, "dimensions": start.dimensions},
+    record = record_of(start, settings, growth, trained) | {
         "data": [asdict(source) for source in examples.sources],
         "test_data": [asdict(source) for source in tested.sources] if tested else [],
         "rows": {"training": len(rows), "validation": len(held), "groups": n_groups, "unreadable": unreadable},
-        "settings": stated_settings(settings),
         "figures": joined,
-        "growth": asdict(growth) if growth else {},
         "mined": mined,
-        "trained": {name: value for name, value in asdict(trained).items() if name != "resumed_from"},
     }
     finish(start, settings, folder, card=card("fine-tuned", settings, record), record=record)
     return FinetuneResult(

@@ -31,7 +31,7 @@ import numpy as np
 from greyzone.errors import EncoderError, InputError, StorageError
 from greyzone.models import load_encoder
 from greyzone.records import Encoder, Floats
-from greyzone.training.card import card
+from greyzone.training.card import card, record_of
 from greyzone.training.growth import Growth, grow
 from greyzone.training.losses import target_loss
 from greyzone.training.options import named, run_command
@@ -46,7 +46,6 @@ from greyzone.training.running import (
     finish,
     load_start,
     readable,
-    stated_settings,
     train,
 )
 
@@ -189,8 +188,7 @@ def multilingual(settings: MultilingualSettings) -> MultilingualResult:
     after = accuracies(start.model, parallel, held)
     joined = {lang: [round(before[lang], 6), round(value, 6)] for lang, value in after.items()}
     pairs = dict(sorted(Counter(parallel.languages[row] for row in training).items()))
-    record = {
-        "base": {"name": start.name, "fingerprint": start.fingerprint, "static": start.static, "dimensions": start.dimensions},
+    record = record_of(start, settings, growth, trained) | {
         "teacher": {"name": settings.teacher, "fingerprint": teacher.fingerprint, "dimensions": teacher.dimensions, "energy": energy},
         "data": [asdict(source) for source in parallel.sources],
         "rows": {
@@ -200,10 +198,7 @@ def multilingual(settings: MultilingualSettings) -> MultilingualResult:
             "unreadable": unreadable,
         }
         | pairs,
-        "settings": stated_settings(settings),
-        "growth": asdict(growth) if growth else {},
         "figures": {"translation retrieval": joined} if joined else {},
-        "trained": {name: value for name, value in asdict(trained).items() if name != "resumed_from"},
     }
     finish(start, settings, folder, card=card("made multilingual", settings, record), record=record)
     return MultilingualResult(settings.out, pairs, unreadable, joined, energy, trained, round(time.monotonic() - started, 1))
