@@ -25,6 +25,7 @@ from greyzone.errors import InputError
 from greyzone.eval import exports
 from greyzone.handles import hide
 from greyzone.records import (
+    CAMPAIGNS,
     DOCUMENTS,
     GROUP_MEMBERS,
     GROUPS,
@@ -328,14 +329,29 @@ def test_hiding_by_column_is_hiding_by_row():
 
 
 def test_every_table_has_a_meaning_and_every_column_of_accounts_exists():
-    assert {name for name, said in meanings().items() if said} == set(TABLES)
+    said = meanings()
+    assert list(said) == list(TABLES)
+    # Every table has the text of its own schema, and of no other.
+    assert all(said.values())
+    assert len(set(said.values())) == len({id(schema) for schema in TABLES.values()})
+    assert said["members"].startswith("One row a document. `narrative_id` is null for noise")
     for name, columns in ACCOUNTS.items():
         assert set(columns) <= set(TABLES[name].names)
     named = {(name, field.name) for name, schema in TABLES.items() for field in schema if field.name.startswith("account")}
     counted = {(name, column) for name, column in named if pa.types.is_integer(TABLES[name].field(column).type)}
     counted |= {(name, column) for name, column in named if column.startswith(("accounts_", "accounts")) and name not in ("groups",)}
     assert named - counted == {(name, column) for name, columns in ACCOUNTS.items() for column in columns if column.startswith("account")}
-    assert "| doc_id |" in described({"documents": empty(DOCUMENTS)}, handles=False)
+    page = described({"members": empty(MEMBERS), "documents": table([{"doc_id": "doc-1"}], DOCUMENTS)}, handles=False)
+    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## documents", "## members"]
+    assert "| doc_id | `string` | 0 |" in page
+    assert "| title | `string` | 1 |" in page
+
+
+def test_what_a_profile_says_is_hidden_and_still_can_be_read():
+    said = {"text": 'quotes "@Some_One" \\ and\n@Some_One', "members": [{"id": "nar-1", "p": 0.5}]}
+    [hidden] = hidden_table("campaigns", table([{"profile": json.dumps(said)}], CAMPAIGNS))["profile"].to_pylist()
+    assert json.loads(hidden) == said | {"text": hide(said["text"])}
+    assert "Some_One" not in hidden
 
 
 def test_the_benchmark_prints_what_it_measured(monkeypatch, capsys):
