@@ -328,10 +328,11 @@ def test_dates_are_weekly_and_event_days_and_what_came_later_does_not_show():
 
 def test_rows_without_state_or_date_are_counted_in_the_coverage_note():
     rows = [incident(f"inc-{k}") for k in range(3)] + [incident("inc-x", target_state=None), incident("inc-y", onset_lo=None)]
+    rows += [incident("inc-z", onset_hi=None)]
     note = last(run(rows, [narrative("nar-x", targets=[])]))["coverage"]
-    assert "1 incidents without a state" in note
-    assert "1 incidents without a date" in note
-    assert "1 narratives without a state or date" in note
+    assert "1 incident without a state" in note
+    assert "2 incidents without a date" in note
+    assert "1 narrative without a state or date" in note
 
 
 def test_narratives_count_for_their_first_state_and_others_with_incidents():
@@ -365,11 +366,19 @@ def test_empty_tables_and_bad_arguments():
         ([incident("inc-1", credibility=1.5)], []),
         ([incident("inc-1")], [link("inc-1", "nar-1", p=2.0)]),
         ([incident("inc-1")], [link("inc-1", "nar-1", type="odd")]),
+        ([incident("inc-1")], [link("inc-1", "nar-1", type_probabilities=[0.5, 0.5])]),
+        ([incident("inc-1")], [link("inc-1", "nar-1", type_probabilities=[0.2, 0.2, 0.2, 0.2, 1.2])]),
     ],
 )
 def test_values_outside_their_range_are_refused(rows, links):
     with pytest.raises(InputError):
         run(rows, [narrative("nar-1")], links)
+
+
+@pytest.mark.parametrize("breakout", [[0.5, 0.5], [0] * 6, [-0.5, 1.5, 0, 0, 0, 0], [np.nan, 0, 0, 0, 0, 1]])
+def test_what_is_no_distribution_of_breakout_is_refused(breakout):
+    with pytest.raises(InputError, match="narrative nar-1 with breakout"):
+        run([], [narrative("nar-1", breakout=breakout)])
 
 
 def test_a_date_means_its_end():

@@ -140,7 +140,7 @@ def _bad_input() -> Iterator[Finding]:
         "4 without a level" in str(level["coverage"]),
     )
     state = scored([*good, incident(9, 1.0, 5.0, target_state=None)])
-    told = "1 incidents without a state" in str(state["coverage"])
+    told = "1 incident without a state" in str(state["coverage"])
     yield Finding("no state on one incident", "in no score, counted", str(state["coverage"]).rpartition("; ")[2], told)
     sector = scored([*good, incident(9, 1.0, 5.0, sectors=["basket weaving"])])
     told = "4 without a sector" in str(sector["coverage"])

@@ -348,11 +348,11 @@ def _coverage(state: StateExposure, incidents: npt.NDArray[np.bool_], narratives
         f"{coarse:.0f} % of incident dates are known to the month or worse; {BIAS_NOTE}"
     )
     left_out = [
-        f"{count} {what}"
-        for count, what in (
-            (exposure.incidents_without_state, "incidents without a state"),
-            (exposure.incidents_without_date, "incidents without a date"),
-            (exposure.narratives_without_state, "narratives without a state or date"),
+        f"{counted(count, thing)} without a {what}"
+        for count, thing, what in (
+            (exposure.incidents_without_state, "incident", "state"),
+            (exposure.incidents_without_date, "incident", "date"),
+            (exposure.narratives_without_state, "narrative", "state or date"),
         )
         if count
     ]
