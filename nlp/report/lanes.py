@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 from greyzone.report.parts import Row, day
 
@@ -48,56 +49,54 @@ def draw_lanes(incidents: Sequence[Row], narratives: Sequence[Row], links: Itera
     if not moments:
         return {"lanes": [], "bars": [], "areas": [], "threads": [], "ticks": [], "height": 0, "left_out": left_out}
     axis = _Axis(min(moments), max(moments))
-    lanes: list[Row] = []
-    bars: list[Row] = []
-    areas: list[Row] = []
-    place: dict[str, tuple[float, float]] = {}
-    for row in shown:
-        top = LANE * len(lanes)
-        low, high = axis.at(row["onset_lo"]), axis.at(row["onset_hi"] or row["onset_lo"])
-        place[row["incident_id"]] = ((low + high) / 2, top + LANE / 2)
-        span = _span(row["onset_lo"], row["onset_hi"])
-        lanes.append(
-            {"label": row["name"], "kind": "incident", "says": f"onset {span}, known to the {row['onset_precision'] or 'unknown'}"}
-        )
-        middle, width = (low + high) / 2, max(high - low, LEAST)
-        bars.append(
-            {"kind": "onset", "x": _u(middle - width / 2), "y": top + 8, "width": _u(width), "height": LANE - 16, "says": f"onset {span}"}
-        )
-        if row["end_hi"] and axis.at(row["end_hi"]) > high:
-            end = axis.at(row["end_hi"])
-            bars.append(
-                {
-                    "kind": "goes-on",
-                    "x": _u(high),
-                    "y": top + 13,
-                    "width": _u(end - high),
-                    "height": 4,
-                    "says": f"until {day(row['end_hi'])}",
-                }
-            )
-    for row in seen:
-        top = LANE * len(lanes)
-        place[row["narrative_id"]] = (axis.at(row["onset_lo"]), top + LANE / 2)
-        volume = [(entry["day"], entry["documents"]) for entry in row["volume"] or ()]
-        busiest = max((count for _, count in volume), default=0)
-        says = f"first seen {_span(row['onset_lo'], row['onset_hi'])}, last {day(row['last_seen']) or 'unknown'}, "
-        says += f"at most {busiest} documents a day"
-        lanes.append({"label": row["label"], "kind": "narrative", "says": says})
-        areas.append({"path": _area(volume, busiest, axis, top), "says": says})
-        low, high = axis.at(row["onset_lo"]), axis.at(row["onset_hi"] or row["onset_lo"])
-        bars.append(
-            {"kind": "first", "x": _u(low), "y": top + LANE - 5, "width": _u(max(high - low, LEAST)), "height": 3, "says": "first seen"}
-        )
+    parts = [_incident(row, axis, LANE * number) for number, row in enumerate(shown)]
+    parts += [_narrative(row, axis, LANE * number) for number, row in enumerate(seen, start=len(shown))]
+    place = {part.id: part.place for part in parts}
     return {
-        "lanes": lanes,
-        "bars": bars,
-        "areas": areas,
+        "lanes": [part.lane for part in parts],
+        "bars": [bar for part in parts for bar in part.bars],
+        "areas": [area for part in parts for area in part.areas],
         "threads": [_thread(link, place) for link in links if link["incident_id"] in place and link["narrative_id"] in place],
         "ticks": axis.ticks(),
-        "height": LANE * len(lanes),
+        "height": LANE * len(parts),
         "left_out": left_out,
     }
+
+
+class _Part(NamedTuple):
+    """A lane and what is drawn in it; links begin and end at its `place`."""
+
+    id: str
+    place: tuple[float, float]
+    lane: Row
+    bars: list[Row]
+    areas: list[Row]
+
+
+def _incident(row: Row, axis: _Axis, top: float) -> _Part:
+    low, high = axis.at(row["onset_lo"]), axis.at(row["onset_hi"] or row["onset_lo"])
+    middle, width = (low + high) / 2, max(high - low, LEAST)
+    onset = f"onset {_span(row['onset_lo'], row['onset_hi'])}"
+    bars = [_bar("onset", middle - width / 2, top + 8, width, LANE - 16, onset)]
+    if row["end_hi"] and axis.at(row["end_hi"]) > high:
+        bars.append(_bar("goes-on", high, top + 13, axis.at(row["end_hi"]) - high, 4, f"until {day(row['end_hi'])}"))
+    lane = {"label": row["name"], "kind": "incident", "says": f"{onset}, known to the {row['onset_precision'] or 'unknown'}"}
+    return _Part(row["incident_id"], (middle, top + LANE / 2), lane, bars, [])
+
+
+def _narrative(row: Row, axis: _Axis, top: float) -> _Part:
+    low, high = axis.at(row["onset_lo"]), axis.at(row["onset_hi"] or row["onset_lo"])
+    volume = [(entry["day"], entry["documents"]) for entry in row["volume"] or ()]
+    busiest = max((count for _, count in volume), default=0)
+    says = f"first seen {_span(row['onset_lo'], row['onset_hi'])}, last {day(row['last_seen']) or 'unknown'}, "
+    says += f"at most {busiest} documents a day"
+    lane = {"label": row["label"], "kind": "narrative", "says": says}
+    bars = [_bar("first", low, top + LANE - 5, max(high - low, LEAST), 3, "first seen")]
+    return _Part(row["narrative_id"], (low, top + LANE / 2), lane, bars, [{"path": _area(volume, busiest, axis, top), "says": says}])
+
+
+def _bar(kind: str, x: float, y: float, width: float, height: float, says: str) -> Row:
+    return {"kind": kind, "x": _u(x), "y": y, "width": _u(width), "height": height, "says": says}
 
 
 class _Axis:
