@@ -335,6 +335,14 @@ def test_rows_without_state_or_date_are_counted_in_the_coverage_note():
     assert "1 narrative without a state or date" in note
 
 
+def test_the_interval_of_a_link_holds_its_probability():
+    given_ = [(0.2, 0.9), (None, None), (-0.1, 1.2), (0.7, 0.3)]
+    rows = [link(f"inc-{k}", "nar-1", 0.5, p_lo=low, p_hi=high) for k, (low, high) in enumerate(given_)]
+    tables = table([incident(f"inc-{k}") for k in range(4)], INCIDENTS), table([narrative("nar-1")], NARRATIVES), table(rows, LINKS)
+    [state] = read_exposure(*tables, doctrine=DOCTRINE).states
+    assert state.items.link_p.T.tolist() == [[0.2, 0.5, 0.9], [0.5, 0.5, 0.5], [0.0, 0.5, 1.0], [0.5, 0.5, 0.5]]
+
+
 def test_narratives_count_for_their_first_state_and_others_with_incidents():
     result = run([incident("inc-1")], [narrative(f"nar-{k}", targets=["LV", "EE", "LT"]) for k in range(3)])
     assert sorted(set(result.impact["target_state"].to_pylist())) == ["EE", "LV"]
