@@ -135,6 +135,9 @@ def test_tags_and_handles():
     assert row["hashtags"] == ["one", "два", "three"]
     assert row["mentions"] == ["ann", "bob", "m@social.example"]
     assert cleaned(text="no marks")["hashtags"] == []
+    # What an address holds is no mark of the text's, whatever stands before it.
+    row = cleaned(text="HTTPS://x.org/?to=#frag,@path www.y.org/?=#other=@name and #own")
+    assert (row["hashtags"], row["mentions"]) == (["own"], [])
 
 
 @pytest.mark.parametrize(
