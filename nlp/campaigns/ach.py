@@ -142,7 +142,7 @@ def _reading(evidence: Evidence, found: Sequence[Row], rows: Sequence[Row]) -> l
     best = [entry["name"] for entry in found if entry["inconsistency"] <= least + EQUAL]
     sentences = [
         f"Least inconsistent with {counted(len(rows), 'piece')} of evidence, weighted by credibility: {', '.join(best)}; "
-        f"{counted(len(telling), 'piece')} tell hypotheses apart."
+        f"{counted(len(telling), 'piece')} can tell hypotheses apart."
     ]
     others = [entry for entry in found if entry["name"] != "unknown"]
     if "unknown" in best:
@@ -153,6 +153,3 @@ def _reading(evidence: Evidence, found: Sequence[Row], rows: Sequence[Row]) -> l
         )
     sentences.append("This order is no finding on who acted.")
     return [sourced(text, documents) for text in sentences]
-
-
-__all__ = ["CONSISTENT", "FIXED", "INCONSISTENT", "NEUTRAL", "hypotheses", "named_actors"]
