@@ -244,6 +244,14 @@ def test_repeats_are_one_document_with_all_their_sources():
     assert len(set(merged.sources["doc_id"].to_pylist())) == 3
 
 
+@pytest.mark.parametrize("langs", [("und", "zh"), ("zh", "und"), (None, "zh")])
+def test_a_known_language_goes_before_an_unknown_one(langs):
+    merged = merge_documents([clean_documents(raw(*({"text": "ok lol", "lang": lang} for lang in langs)))])
+    assert merged.documents["lang"].to_pylist() == ["zh"]
+    unknown = merge_documents([clean_documents(raw({"text": "ok lol", "lang": None}, {"text": "ok lol", "lang": "und"}))])
+    assert unknown.documents["lang"].to_pylist() == ["und"]
+
+
 def test_a_post_id_with_two_texts_is_told():
     batch = clean_documents(
         raw(
