@@ -36,6 +36,7 @@ from greyzone.campaigns.communities import Ties, find_communities
 from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.errors import InputError
 from greyzone.eval.commands import run_command
+from greyzone.eval.joined import joined
 from greyzone.records import DOCUMENTS, GROUPS, IMPACT, INCIDENTS, LINKS, MEMBERS, NARRATIVES, SHARES, ImpactResult, empty, table
 
 Pair = tuple[str, str]
@@ -327,15 +328,8 @@ def _density(group: Sequence[Pair]) -> float:
 
 def _roots(pairs: Iterable[tuple[Thing, Thing]]) -> dict[Thing, Thing]:
     """Return the least thing of the component of each thing."""
-    parent: dict[Thing, Thing] = {}
-
-    def root(thing: Thing) -> Thing:
-        while parent.setdefault(thing, thing) != thing:
-            parent[thing] = parent[parent[thing]]
-            thing = parent[thing]
-        return thing
-
-    for one, other in pairs:
-        low, high = sorted((root(one), root(other)))
-        parent[high] = low
-    return {thing: root(thing) for thing in parent}
+    chosen = list(pairs)
+    things = sorted({thing for pair in chosen for thing in pair})
+    place = {thing: number for number, thing in enumerate(things)}
+    roots = joined(len(things), [(place[one], place[other]) for one, other in chosen])
+    return {thing: things[root] for thing, root in zip(things, roots.tolist(), strict=True)}

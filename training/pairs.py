@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.errors import InputError
+from greyzone.eval.joined import joined
 
 Integers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -298,7 +299,7 @@ def _of_pairs(kind: str, rows: _Rows, reports: list[tuple[str, str, int, Counter
         kept.append(place)
     places: dict[str, int] = {}
     cells = [[places.setdefault(text, len(places)) for text in rows.texts[place]] for place in kept]
-    groups = _components(len(places), [(cell[0], cell[1]) for cell in cells])
+    groups = joined(len(places), [(cell[0], cell[1]) for cell in cells])
     if kind == "triplets":
         good = [groups[cell[2]] != groups[cell[0]] for cell in cells]
         for place, fine in zip(kept, good, strict=True):
@@ -344,22 +345,6 @@ def _of_labels(rows: _Rows, reports: list[tuple[str, str, int, Counter[str]]], s
     table = np.array([anchors, positives], dtype=np.int64).reshape(2, len(anchors))
     none = np.empty((len(anchors), 0), dtype=np.int64)
     return Examples("labelled", tuple(texts), table[0], table[1], none, np.ones(len(anchors)), np.array(groups, dtype=np.int64))
-
-
-def _components(count: int, edges: Sequence[tuple[int, int]]) -> Integers:
-    """Return, for each of `count` nodes, the smallest node of its connected component."""
-    roots = list(range(count))
-
-    def find(node: int) -> int:
-        while roots[node] != node:
-            roots[node] = roots[roots[node]]
-            node = roots[node]
-        return node
-
-    for one, other in edges:
-        low, high = sorted((find(one), find(other)))
-        roots[high] = low
-    return np.array([find(node) for node in range(count)], dtype=np.int64)
 
 
 def _part(examples: Examples, inside: npt.NDArray[np.bool_]) -> Examples:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.errors import InputError
+from greyzone.eval.joined import joined
 from greyzone.text import normal_form
 
 OPENING_WORDS = 12
@@ -25,31 +26,17 @@ Integers = npt.NDArray[np.int64]
 def merged_groups(groups: Sequence[Hashable], texts: Sequence[str]) -> Integers:
     """Return (n,) numbers of the groups, joined wherever texts of two are equal in normal form or open with the same words."""
     numbers: dict[Hashable, int] = {}
-    parent: list[int] = []
-
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
-
-    def node(key: Hashable) -> int:
-        if key not in numbers:
-            numbers[key] = len(parent)
-            parent.append(len(parent))
-        return numbers[key]
-
+    pairs: list[tuple[int, int]] = []
     for group, text in zip(groups, texts, strict=True):
         words = normal_form(text).split()
         keys: list[Hashable] = [("text", " ".join(words))] if words else []
         if len(words) >= OPENING_WORDS:
             keys.append(("opening", " ".join(words[:OPENING_WORDS])))
-        own = node(("group", group))
-        for key in keys:
-            one, other = sorted((root(own), root(node(key))))
-            parent[other] = one
-    roots = [root(numbers["group", group]) for group in groups]
-    return np.unique(np.array(roots, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
+        own = numbers.setdefault(("group", group), len(numbers))
+        pairs += [(own, numbers.setdefault(key, len(numbers))) for key in keys]
+    whole = joined(len(numbers), pairs)
+    found = whole[np.array([numbers["group", group] for group in groups], dtype=np.int64)]
+    return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 
 def stratified_parts(truth: npt.NDArray[np.bool_], groups: Integers, shares: Sequence[float], *, seed: int = 0) -> Integers:

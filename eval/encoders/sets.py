@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.errors import InputError, SchemaError
+from greyzone.eval.joined import joined
 
 Integers = npt.NDArray[np.int64]
 
@@ -237,21 +238,11 @@ def checkthat_halves(search: Search) -> tuple[Search, Search]:
 def joined_claims(search: Search) -> list[int]:
     """Return for each claim the one that stands for it and all that equal posts join it to: the least as a string."""
     keys = [_normal(claim) for claim in search.candidates]
-    root = list(range(len(keys)))
-
-    def find(place: int) -> int:
-        while root[place] != place:
-            root[place] = root[root[place]]
-            place = root[place]
-        return place
-
-    for right in search.gold:
-        for other in right[1:]:
-            one, two = find(right[0]), find(other)
-            if keys[two] < keys[one]:
-                one, two = two, one
-            root[two] = one
-    return [find(place) for place in range(len(keys))]
+    part = joined(len(keys), [(right[0], other) for right in search.gold for other in right[1:]]).tolist()
+    least: dict[int, int] = {}
+    for place in sorted(range(len(keys)), key=lambda place: keys[place]):
+        least.setdefault(part[place], place)
+    return [least[number] for number in part]
 
 
 def load_snopes(folder: Path) -> Search:
