@@ -11,7 +11,8 @@ from dataclasses import asdict
 from typing import Any
 
 from greyzone.training.growth import Growth
-from greyzone.training.running import RunSettings, Start, Trained, stated_settings, versions
+from greyzone.training.running import RunSettings, Start, stated_settings, versions
+from greyzone.training.trainer import Trained
 
 NOT_FOR = (
     "Deciding on its own that a text is false, hostile, or part of a campaign: nearness says what texts are about, not who is behind them.",

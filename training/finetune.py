@@ -38,15 +38,14 @@ from greyzone.training.pairs import Examples, read_examples, split
 from greyzone.training.running import (
     RunSettings,
     Start,
-    Trained,
     begin,
     check_settings,
     encode,
     finish,
     load_start,
     readable,
-    train,
 )
+from greyzone.training.trainer import Trained, train
 
 logger = logging.getLogger(__name__)
 

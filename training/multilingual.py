@@ -39,15 +39,14 @@ from greyzone.training.pairs import Source, file_digest, hash_fraction, open_tex
 from greyzone.training.running import (
     RunSettings,
     Start,
-    Trained,
     begin,
     check_settings,
     encode,
     finish,
     load_start,
     readable,
-    train,
 )
+from greyzone.training.trainer import Trained, train
 
 logger = logging.getLogger(__name__)
 

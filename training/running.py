@@ -2,13 +2,8 @@
 
 A run works in ``<out>.run`` beside the folder that it will become. ``run.json`` there says from what it was begun (settings, digests of
 the data, fingerprint of the start model, versions of the libraries); a second start with the same facts goes on from the last whole
-checkpoint, one with other facts is an error. A checkpoint counts only when its marker is written, which is the last thing done, so a
-kill in the middle of saving costs one interval. Batches of an epoch follow from seed and epoch alone, and optimizer, schedule and
-random states are restored, so that on the CPU a resumed run ends with the same weights, bit by bit. When all is done the model is
-renamed to ``<out>`` and the work folder removed: what stands under that name is whole.
-
-The best checkpoint by validation is the one that is kept; training stops after `patience` checkpoints without a better one, counted
-from the log that checkpoints carry, so that a resumed run stops where an uninterrupted one would.
+checkpoint (`greyzone.training.trainer`), one with other facts is an error. When all is done the model is renamed to ``<out>`` and the work
+folder removed: what stands under that name is whole.
 """
 
 from __future__ import annotations
@@ -17,9 +12,8 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
-import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,19 +24,8 @@ import numpy.typing as npt
 from greyzone.errors import EncoderError, GreyzoneError, InputError, StorageError
 from greyzone.models import load_encoder, resolve_device
 from greyzone.records import Floats
-from greyzone.training.trainer import MARKER, make_trainer, tired
 
 logger = logging.getLogger(__name__)
-
-KEPT_CHECKPOINTS = 3
-"""The best, the newest, and the one before it in case the newest is not whole."""
-
-STATIC_RATE, TRANSFORMER_RATE = 1e-3, 2e-5
-"""Learning rates of Adam: a row of a static model is touched by few texts and moves alone, so it takes steps 50 times as large; 1e-2
-already forgets more than it learns (docs/training.md has the figures). 2e-5 is what sentence-transformers are usually fine-tuned at."""
-
-STATIC_BATCH, TRANSFORMER_BATCH = 128, 32
-"""Rows of a batch."""
 
 _NOT_FACTS = ("licence", "note")
 
@@ -110,17 +93,6 @@ class Start:
     def dimensions(self) -> int:
         """Length of a vector."""
         return int(self.model.get_embedding_dimension())
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a run did: steps and epochs, the step that was kept, each measured figure, and where it was resumed."""
-
-    steps: int
-    epochs: float
-    best_step: int
-    history: tuple[tuple[int, float], ...]
-    resumed_from: int | None
 
 
 def check_settings(settings: RunSettings) -> None:
@@ -249,89 +221,6 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("torch", "transformers", "sentence-transformers", "accelerate", "datasets")}
 
 
-def train(
-    start: Start,
-    columns: Mapping[str, list[Any]],
-    loss: Any,  # noqa: ANN401 - a torch module
-    settings: RunSettings,
-    folder: Path,
-    *,
-    figure: Callable[[], float] | None = None,
-) -> Trained:
-    """Train `start.model` in place; afterwards it has the weights of the best checkpoint, or the last ones without `figure`.
-
-    Parameters
-    ----------
-    start
-        The model.
-    columns
-        Text columns in the order in which the loss takes them, then "label" if it takes labels; all of one length.
-    loss
-        A sentence-transformers loss around the model.
-    settings
-        How long, how fast.
-    folder
-        Work folder; what it has of checkpoints is gone on from.
-    figure
-        Measures the model at each checkpoint, higher is better; None keeps the last weights.
-    """
-    import datasets
-    from sentence_transformers import SentenceTransformerTrainingArguments
-    from transformers import TrainerState
-
-    if start.static:
-        _keep_zero_rows(start.model)
-    rows = len(next(iter(columns.values())))
-    batch = min(settings.batch_size or (STATIC_BATCH if start.static else TRANSFORMER_BATCH), rows)
-    steps_per_epoch = math.ceil(rows / batch)
-    every = settings.checkpoint_steps or steps_per_epoch
-    cuda = start.device.startswith("cuda")
-    arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=batch,
-        learning_rate=settings.learning_rate or (STATIC_RATE if start.static else TRANSFORMER_RATE),
-        warmup_steps=math.ceil(settings.warmup * settings.epochs * steps_per_epoch),
-        seed=settings.seed,
-        eval_strategy="steps" if figure else "no",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=KEPT_CHECKPOINTS,
-        metric_for_best_model="eval_figure" if figure else None,
-        greater_is_better=True if figure else None,
-        logging_steps=every,
-        report_to=[],
-        disable_tqdm=True,
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        bf16=cuda and not start.static,
-    )
-    if arguments.n_gpu > 1:
-        # Several cards would each be given a batch, which changes the loss: one is used, the first that is visible.
-        arguments._n_gpu = 1
-    trainer = make_trainer(
-        figure=figure,
-        patience=settings.patience,
-        model=start.model,
-        args=arguments,
-        train_dataset=datasets.Dataset.from_dict(dict(columns)),
-        loss=loss,
-    )
-    resumed = last_whole(folder / "checkpoints")
-    state = trainer.state
-    if resumed is not None:
-        logger.info("going on from step %d", resumed[0])
-        state = TrainerState.load_from_json(str(resumed[1] / "trainer_state.json"))
-    if resumed is None or not (state.global_step >= state.max_steps or (figure and tired(state.log_history, settings.patience))):
-        trainer.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
-        state = trainer.state
-    history = tuple((int(entry["step"]), float(entry["eval_figure"])) for entry in state.log_history if "eval_figure" in entry)
-    best = max(history, key=lambda item: (item[1], -item[0]))[0] if history else int(state.global_step)
-    _load_weights(start.model, folder / "checkpoints" / f"checkpoint-{best}")
-    return Trained(int(state.global_step), float(state.epoch or 0.0), best, history, resumed[0] if resumed else None)
-
-
 def finish(start: Start, settings: RunSettings, folder: Path, *, card: str, record: Mapping[str, object]) -> None:
     """Write the model with its card (README.md) and `record` (training.json), give it its name, and remove the work folder.
 
@@ -350,34 +239,3 @@ def finish(start: Start, settings: RunSettings, folder: Path, *, card: str, reco
         shutil.rmtree(folder)
     except OSError as error:
         raise StorageError(f"cannot write {settings.out} ({error.strerror or error})", "", "free some space and run again") from error
-
-
-def _keep_zero_rows(model: Any) -> None:  # noqa: ANN401
-    """Keep rows of a static model that are zero as they are: a text that it knows nothing of shall stay a zero vector."""
-    weight = model[0].embedding.weight
-    zero = (weight.detach() == 0).all(dim=1)
-    if zero.any():
-        weight.register_hook(lambda gradient: gradient.masked_fill(zero[:, None], 0.0))
-
-
-def last_whole(checkpoints: Path) -> tuple[int, Path] | None:
-    """Return the step and folder of the newest checkpoint that is whole; others are removed."""
-    found: list[tuple[int, Path]] = []
-    for path in sorted(checkpoints.glob("checkpoint-*")):
-        if (path / MARKER).is_file():
-            found.append((int(path.name.rpartition("-")[2]), path))
-        else:
-            logger.warning("removed %s: a kill left it unfinished", path)
-            shutil.rmtree(path)
-    return max(found, default=None)
-
-
-def _load_weights(model: Any, folder: Path) -> None:  # noqa: ANN401
-    """Put the weights of a checkpoint into `model`."""
-    from sentence_transformers import SentenceTransformer
-
-    try:
-        stored = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise GreyzoneError(f"the best checkpoint {folder} cannot be read ({error})", "", "remove the work folder to begin anew") from error
-    model.load_state_dict(stored.state_dict())

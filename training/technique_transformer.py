@@ -7,13 +7,12 @@ Two losses, both summed over labels as the mean over texts:
   easy negatives stop counting.
 
 Checkpoints are measured by the average precision of all (text, label) pairs of the validation groups, which needs no threshold; the best
-is kept. A checkpoint counts only with its marker, so that a kill costs one interval at most (`greyzone.training.running`).
+is kept. A checkpoint counts only with its marker, so that a kill costs one interval at most (`greyzone.training.trainer`).
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,8 @@ from greyzone.eval.metrics import average_precision
 from greyzone.models.device import resolve_device
 from greyzone.models.hub import find_model
 from greyzone.models.transformer_head import forward, longest_input, tokenise
-from greyzone.training.running import KEPT_CHECKPOINTS, TRANSFORMER_BATCH, TRANSFORMER_RATE, RunSettings, Trained, last_whole
-from greyzone.training.trainer import FIGURE, MARKER, tired
+from greyzone.training.running import RunSettings
+from greyzone.training.trainer import FIGURE, Trained, checkpoints, run_trainer, trainer_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ def train_classifier(
         Work folder; what it has of checkpoints is gone on from.
     """
     import torch
-    from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainerState
+    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
     rows, held = parts
@@ -132,7 +131,9 @@ def train_classifier(
     targets = truth.astype(np.float32)
     data = [{"input_ids": ids[i], "labels": targets[i].tolist()} for i in rows]
     criterion = loss_function(loss, truth[rows], balance)
-    arguments = _arguments(len(data), classifier, settings, folder)
+    arguments = trainer_arguments(
+        TrainingArguments, settings, len(data), folder, static=False, device=classifier.device, remove_unused_columns=False
+    )
 
     class Multilabel(Trainer):  # type: ignore[misc, unused-ignore]
         control: Any
@@ -151,37 +152,20 @@ def train_classifier(
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
             return found
 
-    class Run(TrainerCallback):  # type: ignore[misc, unused-ignore]
-        def on_evaluate(self, args: object, state: Any, control: Any, **_: object) -> None:  # noqa: ANN401, ARG002
-            if tired(state.log_history, settings.patience):
-                control.should_training_stop = True
-
-        def on_save(self, args: Any, state: Any, control: object, **_: object) -> None:  # noqa: ANN401, ARG002
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / MARKER).touch()
-
     trainer = Multilabel(
         model=classifier.model,
         args=arguments,
         train_dataset=data,
         eval_dataset=data[:1],
         data_collator=DataCollatorWithPadding(classifier.tokenizer),
-        callbacks=[Run()],
+        callbacks=[checkpoints(settings.patience)],
     )
     trainer.remove_callback(PrinterCallback)
-    resumed = last_whole(folder / "checkpoints")
-    state = trainer.state
-    if resumed is not None:
-        logger.info("going on from step %d", resumed[0])
-        state = TrainerState.load_from_json(str(resumed[1] / "trainer_state.json"))
-    if resumed is None or not (state.global_step >= state.max_steps or tired(state.log_history, settings.patience)):
-        trainer.train(resume_from_checkpoint=str(resumed[1]) if resumed else None)
-        state = trainer.state
-    history = tuple((int(entry["step"]), float(entry[f"eval_{FIGURE}"])) for entry in state.log_history if f"eval_{FIGURE}" in entry)
-    best = max(history, key=lambda item: (item[1], -item[0]))[0]
-    stored = type(classifier.model).from_pretrained(str(folder / "checkpoints" / f"checkpoint-{best}"), local_files_only=True)
+    trained = run_trainer(trainer, settings, folder)
+    stored = type(classifier.model).from_pretrained(str(trained.checkpoint(folder)), local_files_only=True)
     with torch.no_grad():
         classifier.model.load_state_dict(stored.state_dict())
-    return Trained(int(state.global_step), float(state.epoch or 0.0), best, history, resumed[0] if resumed else None)
+    return trained
 
 
 def loss_function(kind: str, truth: Flags, balance: float) -> Callable[[Any, Any], Any]:
@@ -211,41 +195,6 @@ def loss_function(kind: str, truth: Flags, balance: float) -> Callable[[Any, Any
         return found.sum(dim=1).mean()
 
     return bce if kind == "bce" else asymmetric
-
-
-def _arguments(rows: int, classifier: Classifier, settings: RunSettings, folder: Path) -> Any:  # noqa: ANN401
-    from transformers import TrainingArguments
-
-    batch = min(settings.batch_size or TRANSFORMER_BATCH, rows)
-    steps = math.ceil(rows / batch)
-    every = settings.checkpoint_steps or steps
-    cuda = classifier.device.startswith("cuda")
-    arguments = TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=batch,
-        learning_rate=settings.learning_rate or TRANSFORMER_RATE,
-        warmup_steps=math.ceil(settings.warmup * settings.epochs * steps),
-        seed=settings.seed,
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=KEPT_CHECKPOINTS,
-        metric_for_best_model=f"eval_{FIGURE}",
-        greater_is_better=True,
-        logging_steps=every,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        bf16=cuda,
-    )
-    if arguments.n_gpu > 1:
-        # Several cards would each be given a batch, which changes the loss: one is used, the first that is visible.
-        arguments._n_gpu = 1
-    return arguments
 
 
 def _transformer_part(folder: Path) -> Path:
