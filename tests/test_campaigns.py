@@ -19,6 +19,7 @@ from greyzone.case import Case
 from greyzone.doctrine import load_doctrine
 from greyzone.errors import GreyzoneError, InputError
 from greyzone.records import CAMPAIGNS, DECISIONS, DOCUMENTS, GROUPS, INCIDENTS, LINKS, MEMBERS, NARRATIVES, check, table
+from greyzone.techniques import Technique as Tagged
 from greyzone.words import likelihood, quoted, refused
 
 DOCTRINE = load_doctrine()
@@ -403,6 +404,65 @@ def test_members_and_stages_by_hand(profile):
         "unknown": pytest.approx(1 / 2.5),
     }
     assert all(row["documents"] for row in detail["phase"]["rests_on"])
+
+
+def staged(found, *tags):
+    """Return the phase of the campaign."""
+    [row] = campaigns_of(found, tags).to_pylist()
+    return json.loads(row["profile"])["phase"]
+
+
+def with_lags(found, *lags):
+    """Return the case with other lags of its two tying links, of p .9 and .6."""
+    links = [row | {"lag_days": lag} for row, lag in zip(found[4].to_pylist(), [*lags, 2.0, 2.0], strict=True)]
+    return [*found[:4], table(links, LINKS), *found[5:]]
+
+
+def test_stages_of_tagged_techniques_by_hand():
+    tags = [
+        Tagged("DISARM", "T0049", "Flooding", "nar-1", "many posts", ("doc-1",), "v", ("P02", "P03")),
+        Tagged("ATT&CK", "T1498", "Network denial", "inc-1", "flooded", ("rep-1",), "v", ("impact", "exfiltration")),
+    ]
+    found = staged(case(name="ransomware")[0], *tags)
+    # One piece is unknown; both links come with their incident (P03: .9 + .6); half a technique is of each of its stages.
+    assert found["disarm"] == pytest.approx({"P01": 0, "P02": 0.5 / 3.5, "P03": 2 / 3.5, "P04": 0, "unknown": 1 / 3.5})
+    assert found["attack"] == pytest.approx({"exfiltration": 0.25, "impact": 0.25, "unknown": 0.5})
+    assert [(row["disarm"], row["attack"], pytest.approx(row["p"])) for row in found["joint"]] == [
+        ("P03", "exfiltration", 0.75 / 2.5),
+        ("P03", "impact", 0.75 / 2.5),
+        ("unknown", "unknown", 1 / 2.5),
+    ]
+    assert [(item["text"], item["weight"]) for item in found["rests_on"]][2:] == [
+        ("Technique T1498 “Network denial” is of impact, exfiltration.", 1),
+        ("Technique T0049 “Flooding” is of P02, P03.", 1),
+    ]
+
+
+def test_the_class_of_an_incident_counts_where_no_technique_of_it_was_tagged():
+    found = staged(case(name="ransomware")[0])
+    assert found["attack"] == pytest.approx({"impact": 0.9 / 1.9, "unknown": 1 / 1.9})
+    assert (found["rests_on"][-1]["text"], found["rests_on"][-1]["weight"]) == (
+        "The technique class of “ransomware” is “ransomware”: impact.",
+        0.9,
+    )
+    assert staged(case(name="Harbour outage")[0])["attack"] == {"unknown": 1}
+
+
+@pytest.mark.parametrize(
+    ("lags", "disarm", "probabilities"),
+    [
+        # A day before and seven days after are the ends of the execution.
+        ((-1.5, 7.5), {"P02": 0.9, "P03": 0.6}, {"prepare": 1.9, "execute": 1, "sustain": 1.6}),
+        ((-1.0, 7.0), {"P02": 0, "P03": 1.5}, {"prepare": 1, "execute": 2.5, "sustain": 1}),
+        ((None, -30.0), {"P02": 0.6, "P03": 0}, {"prepare": 1.6, "execute": 1, "sustain": 1}),
+    ],
+)
+def test_phases_by_lag(lags, disarm, probabilities):
+    found = staged(with_lags(case()[0], *lags))
+    whole = 1 + sum(disarm.values())
+    assert found["disarm"] == pytest.approx({"P01": 0, "P04": 0, "unknown": 1 / whole} | {name: w / whole for name, w in disarm.items()})
+    total = sum(probabilities.values())
+    assert found["probabilities"] == pytest.approx({name: weight / total for name, weight in probabilities.items()})
 
 
 def test_the_hypothesis_that_evidence_speaks_against_is_not_the_least_inconsistent():
