@@ -418,6 +418,71 @@ def with_lags(found, *lags):
     return [*found[:4], table(links, LINKS), *found[5:]]
 
 
+def told_of(found, part):
+    """Return a part of the profile of the campaign."""
+    [row] = campaigns_of(found, []).to_pylist()
+    return json.loads(row["profile"])[part]
+
+
+def with_rows(found, place, **more):
+    """Return the case with other values in all rows of one of its tables."""
+    rows = [row | more for row in found[place].to_pylist()]
+    return [*found[:place], table(rows, found[place].schema), *found[place + 1 :]]
+
+
+def test_what_each_piece_of_evidence_speaks_against():
+    told = told_of(with_rows(with_lags(case(name="ransomware")[0], -30.0, 2.0), 4, llr_artefact=1.5), "hypotheses")
+    names = ["unknown", "criminal", "organic", "“Group 9”"]
+    yes, no, neither = "consistent", "inconsistent", "not applicable"
+    rated = {item["text"]: ([item["ratings"][name] for name in names], pytest.approx(item["weight"])) for item in told["evidence"]}
+    assert rated == {
+        "Accounts share documents beyond chance.": ([yes, neither, yes, yes], 0.99),
+        "“the port was sold” begins before the incident.": ([yes, neither, no, yes], 0.9),
+        "“the port was sold” begins with or after the incident.": ([yes, yes, yes, yes], 0.6),
+        # Of both links; the weaker stands last.
+        "“the port was sold” shares an artefact with the incident.": ([yes, neither, no, yes], 0.6),
+        "“ransomware” uses extortion.": ([yes, yes, no, neither], 0.9),
+        "A source names “Group 9”.": ([yes, neither, neither, yes], 0.54),
+    }
+    against = {entry["name"]: (entry["inconsistent"], pytest.approx(entry["inconsistency"])) for entry in told["hypotheses"]}
+    assert against == {"unknown": (0, 0), "criminal": (0, 0), "organic": (4, 0.9 + 0.9 + 0.6 + 0.9), "“Group 9”": (0, 0)}
+
+
+def test_actors_that_sources_name_speak_against_each_other_and_nobody_is_no_actor():
+    named = [("Group 8", 0.5, "Registry B"), ("Group 9", 0.9, "Registry A"), (" Not available", 0.4, "Registry C"), (None, 0.4, None)]
+    actors = [{"name": name, "state": None, "probability": p, "said_by": by} for name, p, by in named]
+    told = told_of(with_rows(case()[0], 0, actors=actors), "hypotheses")
+    by_name = {entry["name"]: entry for entry in told["hypotheses"]}
+    assert list(by_name) == ["unknown", "criminal", "organic", "“Group 8”", "“Group 9”"]
+    # Together they have 1.4: each has its part of that, and nothing is left.
+    assert by_name["“Group 8”"]["p"] == pytest.approx(0.5 / 1.4)
+    assert by_name["unknown"]["p"] == 0
+    assert (by_name["“Group 9”"]["p_lo"], by_name["“Group 9”"]["p_hi"]) == pytest.approx((0.9 / 1.4, 0.9 * 0.9))
+    assert (by_name["“Group 8”"]["inconsistency"], by_name["“Group 9”"]["inconsistency"]) == pytest.approx((0.9 * 0.9, 0.5 * 0.9))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"level_mode": 3.0}, {"severity": "for", "measurability": "for"}),
+        ({"level_mode": 2.9}, {"severity": "unknown"}),
+        ({"level_lo": 1.0, "level_mode": 1.5, "level_hi": 2.0}, {"severity": "unknown"}),
+        ({"level_lo": 1.0, "level_mode": 1.4, "level_hi": 2.0}, {"severity": "against"}),
+        ({"level_lo": None, "level_mode": None, "level_hi": None}, {"severity": "unknown", "measurability": "against"}),
+        ({"technique_class": "doxing"}, {"invasiveness": "for"}),
+        ({"technique_class": "disruption"}, {"invasiveness": "unknown"}),
+        ({"sectors": ["Armed Forces"]}, {"military character": "for"}),
+        ({"sectors": ["transport"], "critical": False}, {"military character": "against", "nature of the target": "against"}),
+        ({"sectors": [], "critical": False}, {"military character": "unknown", "nature of the target": "unknown"}),
+        ({"sectors": [], "critical": True}, {"nature of the target": "for"}),
+    ],
+)
+def test_the_side_of_each_factor(fields, expected):
+    rows = {row["factor"]: row for row in told_of(with_rows(case()[0], 0, **fields), "indicators")}
+    for factor, side in expected.items():
+        assert [name for name in ("for", "against", "unknown") if rows[factor][name]] == [side], factor
+
+
 def test_stages_of_tagged_techniques_by_hand():
     tags = [
         Tagged("DISARM", "T0049", "Flooding", "nar-1", "many posts", ("doc-1",), "v", ("P02", "P03")),
