@@ -335,6 +335,24 @@ def test_an_endless_word_leaves_the_other_columns_in_sight(browser, tmp_path):
 
 
 @pytest.mark.browser
+def test_one_slipped_date_does_not_flatten_the_timeline(browser, tmp_path):
+    """199 documents in 2024 and one of 1600: the picture is of 2024, and says that one is left out of it."""
+    tables = hostile_tables()
+    day = dt.date(2024, 2, 1)
+    volume = [{"day": dt.date(1600, 1, 1), "documents": 1}, {"day": day, "documents": 150}, {"day": day.replace(day=9), "documents": 49}]
+    story = tables["narratives"].to_pylist()[0] | {"volume": volume, "size": 200}
+    page = tmp_path / "report.html"
+    page.write_text(render(tables | {"narratives": table([story], NARRATIVES)}, {}, doctrine=load_doctrine()))
+    opened(browser, page)
+    ends = browser.execute_script("return document.getElementById('timeline-plot')._fullLayout.xaxis.range")
+    assert [str(end)[:7] for end in ends] == ["2024-01", "2024-02"]
+    assert "1 document more than a year from all others is counted but not in the picture" in browser.execute_script(
+        "return document.getElementById('timeline-note').textContent"
+    )
+    assert browser.execute_script("return document.querySelectorAll('#narrative-table svg.bars rect').length") == 2
+
+
+@pytest.mark.browser
 def test_the_page_follows_the_reader_s_scheme_and_is_light_on_paper(browser, page):
     """What is drawn is no part of the style sheet: it has to be drawn again."""
     from selenium.webdriver.support.ui import WebDriverWait

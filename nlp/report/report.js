@@ -65,16 +65,31 @@
   const two = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
 
   // --- narratives ---
+  // Days that hold hardly a document and lie more than a year from all others (1970-01-01, a slip of a century) would flatten the rest: they are counted, not drawn.
+  const YEAR = 366 * 86400000, HARDLY = 0.01;
   const span = (() => {
-    const days = data.narratives.flatMap((n) => n.volume.map((v) => Date.parse(v[0])));
-    return days.length ? [days.reduce((a, b) => Math.min(a, b)), days.reduce((a, b) => Math.max(a, b))] : [0, 1];
+    const counts = new Map();
+    data.narratives.forEach((n) => n.volume.forEach((v) => counts.set(Date.parse(v[0]), (counts.get(Date.parse(v[0])) || 0) + v[1])));
+    const days = [...counts.keys()].sort((a, b) => a - b);
+    if (!days.length) return [0, 1, 0];
+    const most = HARDLY * [...counts.values()].reduce((sum, count) => sum + count, 0);
+    function left(ordered) {
+      let gone = 0, held = 0, outside = 0;
+      for (let place = 0; place + 1 < ordered.length && (held += counts.get(ordered[place])) <= most; place += 1) {
+        if (Math.abs(ordered[place + 1] - ordered[place]) > YEAR) { gone = place + 1; outside = held; }
+      }
+      return [gone, outside];
+    }
+    const [early, before] = left(days), [late, after] = left([...days].reverse());
+    return [days[early], days[days.length - 1 - late], before + after];
   })();
 
   function spark(narrative) {
     const width = 150, height = 26;
     const top = narrative.volume.reduce((most, v) => Math.max(most, v[1]), 1);
     const scale = (day) => ((Date.parse(day) - span[0]) / Math.max(span[1] - span[0], 1)) * (width - 3);
-    return svg(width, height, narrative.volume.map((v) => ({ x: scale(v[0]).toFixed(1), y: (height - (v[1] / top) * height).toFixed(1), width: 2, height: ((v[1] / top) * height).toFixed(1), class: bursting(narrative, v[0]) ? "burst" : "day", title: v[0] + ": " + v[1] + (bursting(narrative, v[0]) ? ", in a burst" : "") })));
+    const drawn = narrative.volume.filter((v) => span[0] <= Date.parse(v[0]) && Date.parse(v[0]) <= span[1]);
+    return svg(width, height, drawn.map((v) => ({ x: scale(v[0]).toFixed(1), y: (height - (v[1] / top) * height).toFixed(1), width: 2, height: ((v[1] / top) * height).toFixed(1), class: bursting(narrative, v[0]) ? "burst" : "day", title: v[0] + ": " + v[1] + (bursting(narrative, v[0]) ? ", in a burst" : "") })));
   }
 
   function bursting(narrative, date) {
@@ -258,10 +273,10 @@
     byId("timeline-plot").style.height = height + "px";
     Plotly.react("timeline-plot", traces, layout({
       height, margin: { l: narrow ? 105 : 230, r: 20, t: 10, b: 40 }, hovermode: "closest",
-      xaxis: { type: "date", range: span[1] > span[0] ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: shade("grid") },
+      xaxis: { type: "date", range: span[1] !== 1 ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: shade("grid") },
       yaxis: { automargin: !narrow, range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: shade("grid"), zeroline: true, zerolinecolor: shade("faint") },
     }), config);
-    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " : "") + plural(meant.length, "link") + " and " + plural(shown.length, "dated incident") + " at this setting. Dotted links are not among the strong ones.";
+    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " : "") + plural(meant.length, "link") + " and " + plural(shown.length, "dated incident") + " at this setting. Dotted links are not among the strong ones." + (span[2] ? " " + plural(span[2], "document") + " more than a year from all others " + (span[2] === 1 ? "is" : "are") + " counted but not in the picture." : "");
   }
   ["timeline-state", "timeline-p"].forEach((id) => byId(id).addEventListener("input", timeline));
 
