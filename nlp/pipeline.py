@@ -7,8 +7,8 @@ while it stands in the manifest with whole files, the stage is not run again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Stage:
 def run(
     documents: str | Path | Sequence[str | Path],
     *,
-    incidents: str | Path | Sequence[str | Path] = (),
+    incidents: str | Path | Sequence[str | Path] | None = (),
     out: str | Path,
     settings: Settings | None = None,
     until: str | None = None,
@@ -103,6 +103,8 @@ def run(
     >>> case.table("links").to_pandas().head()  # doctest: +SKIP
     """
     chosen = settings or Settings()
+    if not isinstance(chosen, Settings):
+        raise InputError(f"settings as a {type(chosen).__name__}", "greyzone.pipeline.Settings", "Settings(seed=1) for one of them")
     values = asdict(chosen) | {"documents": _paths(documents), "incidents": _paths(incidents)}
     if chosen.today is None:
         # The case keeps the day it was made on.
@@ -143,6 +145,9 @@ def advance(
         remember it.
     """
     _check_stage(until)
+    unknown = sorted(set(changes) - {setting.name for setting in fields(Settings)})
+    if unknown:
+        raise InputError(f"no setting {unknown[0]!r}", f"one of {', '.join(setting.name for setting in fields(Settings))}")
     with Case.writing(out) as case:
         _keep_updates(case, changes)
         settings = _settle(case, changes)
@@ -282,6 +287,8 @@ def _settle(case: Case, changes: dict[str, object]) -> Settings:
         raise InputError(f"lexical {settings.lexical!r}", " or ".join(LEXICAL))
     if settings.as_of is not None:
         parse_day(settings.as_of)
+    if settings.min_cluster_size < 2:
+        raise InputError(f"min_cluster_size {settings.min_cluster_size}", "2 or more: one document is no narrative")
     if settings.seed < 0:
         raise InputError(f"seed {settings.seed}", "a whole number of 0 or more")
     return settings
@@ -387,8 +394,16 @@ def _file(name: str) -> str:
     return name if "." in name or name == acts.COPY_INDEX else f"{name}.parquet"
 
 
-def _paths(given: str | Path | Iterable[str | Path]) -> list[str]:
-    paths = [str(given)] if isinstance(given, str | Path) else [str(path) for path in given]
+def _paths(given: str | Path | Iterable[str | Path] | None) -> list[str]:
+    if given is None:
+        return []
+    listed = [given] if isinstance(given, str | Path) else list(given) if isinstance(given, Sequence | Iterator) else [None]
+    if not all(isinstance(path, str | Path) for path in listed):
+        # A data frame gives the names of its columns, and a table its columns.
+        raise InputError(
+            f"a {type(given).__name__} in the place of files", "a file or folder, or a list of them", "write it to a Parquet file first"
+        )
+    paths = [str(path) for path in listed]
     for path in paths:
         try:
             path.encode()

@@ -191,6 +191,23 @@ def test_unknown_stage_and_empty_case(tmp_path):
         advance(tmp_path / "case", {"documents": [str(tmp_path / "absent.csv")]})
 
 
+def test_what_a_notebook_gives_by_mistake_is_one_line_and_leaves_no_case(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    case = tmp_path / "case"
+    for given in (pandas.DataFrame({"text": ["a"]}), {"text": "a.csv"}, 7, [3]):
+        with pytest.raises(InputError, match="in the place of files; expected a file or folder"):
+            greyzone.run(given, out=case)
+    with pytest.raises(InputError, match="settings as a dict"):
+        greyzone.run("any.csv", out=case, settings={"seed": 1})
+    with pytest.raises(InputError, match="no setting 'min_cluster_sise'; expected one of documents, incidents"):
+        advance(case, {"min_cluster_sise": 7})
+    assert not case.exists()
+    with pytest.raises(InputError, match="min_cluster_size 1; expected 2 or more"):
+        advance(case, {"documents": ["any.csv"], "min_cluster_size": 1})
+    (tmp_path / "posts.csv").write_text("text\none\n")
+    assert greyzone.run(iter([tmp_path / "posts.csv"]), incidents=None, out=case, until="collect").table("documents").num_rows == 1
+
+
 def test_what_cannot_be_used_is_told_before_the_case_remembers_it(scenario, tmp_path):
     folder = tmp_path / "case"
     advance(folder, {"documents": [str(scenario.documents)], "today": TODAY}, until="collect")
