@@ -32,6 +32,8 @@ _TIMELINE_NARRATIVES = 14
 _DRAWN_P = 0.3
 """Links from this probability on decide which narratives the timeline draws."""
 _TOLD_STATES = 3
+_GROUP_DOCUMENTS = 8
+"""Documents of a group that the page names; it says how many there are."""
 
 
 def build_view(tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, doctrine: Doctrine) -> View:
@@ -168,7 +170,7 @@ def _group(row: Row, belongs: Mapping[tuple[str, str], float | None], names: fro
         "p": row["p"],
         "q": row["q"],
         "items": [without_names(label, names) for label in row["items"] or []],
-        "documents": (row["documents"] or [])[:8],
+        "documents": (row["documents"] or [])[:_GROUP_DOCUMENTS],
         "documents_total": len(row["documents"] or []),
         "explanations": explanations,
         "fitting": fitting,
