@@ -10,7 +10,8 @@ What a pair's p depends on: its own dates, the documents (how common a name is e
 number of comparisons, the incidents and narratives out of each other's window. It is never normalised over rivals. `q` and
 `placebo_precision` describe the list as a whole.
 
-Time and memory: texts are read once each; pairs are weighed in tiles (`weighing`), and only those at the prior or above are held.
+Time and memory: texts are read once each; pairs are weighed in tiles (`weighing`), and only those at the prior or above are held, and as
+rivals the likeliest few of every narrative below it.
 """
 
 from __future__ import annotations
