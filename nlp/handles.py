@@ -21,21 +21,29 @@ Value = Any
 
 Row = dict[str, Value]
 
-_AT = re.compile(r"(?<![\w@.])@(\w{2,})")
-_PROFILE = re.compile(
-    r"(https?://(?:www\.|mobile\.|m\.)?(?:twitter|x|facebook|instagram|tiktok|vk|t)\.(?:com|me|ru)/@?)([\w.\-]{2,})",
+_NAMED = re.compile(
+    r"(https?://(?:[\w\-]+\.)*(?:"
+    r"(?:twitter|x)\.com/[\w/]*\?(?:[^\s#]{0,200}&)?screen_name=|facebook\.com/profile\.php\?(?:[^\s#]{0,200}&)?id="
+    r"|(?:bsky\.app|ok\.ru)/profile/|reddit\.com/u(?:ser)?/|linkedin\.com/in/|youtube\.com/(?:user|c|channel)/"
+    r"|(?:twitter\.com|x\.com|facebook\.com|instagram\.com|tiktok\.com|vk\.com|vk\.ru|t\.me|telegram\.me)"
+    r"/(?:#!/|s/|stories/|people/)?(?!(?:hashtag|search)\b)@?"
+    r"|\w+(?::\d+)?/@))([\w\-][\w.\-]*[\w\-])"
+    r"|(?<![\w@＠])([@＠])(\w+)",
     re.IGNORECASE,
 )
+"""A name in the address of a profile or a post, or after an at sign, each behind what stands before it."""
 _URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:[/?#][A-Za-z0-9\-._~:/?#@!$&'()*+,;=%]*)?")
 
 
 def hide(text: str) -> str:
     """Return a text without handles: @names and the names in addresses of profiles are hashed."""
-    if "@" in text:
-        text = _AT.sub(lambda match: f"@{pseudonym(match[1].casefold())}", text)
-    if "://" in text:
-        text = _PROFILE.sub(lambda match: match[1] + pseudonym(match[2].casefold()), text)
+    if "@" in text or "://" in text or "＠" in text:
+        text = _NAMED.sub(_hashed, text)
     return text
+
+
+def _hashed(match: re.Match[str]) -> str:
+    return (match[1] or match[3]) + pseudonym((match[2] or match[4]).casefold())
 
 
 def hide_in(value: Value) -> Value:
@@ -49,7 +57,7 @@ def hide_in(value: Value) -> Value:
 
 def hide_in_json(text: str) -> str:
     """Return JSON with `hide` done in every text; escapes of JSON would keep the pattern from seeing where a name ends."""
-    if "@" not in text and "://" not in text:
+    if "@" not in text and "＠" not in text and "://" not in text:
         return text
     return json.dumps(hide_in(json.loads(text)), ensure_ascii=False, sort_keys=True, allow_nan=False)
 

@@ -294,7 +294,50 @@ def test_texts_and_addresses_name_nobody_unless_asked():
     assert "Some_One" not in hidden
     assert "a@b.org" in hidden
     assert hidden.count(pseudonym("some_one")) == 2
-    assert hide("https://t.me/s") == "https://t.me/s"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (".@{} said so", "Some_One"),
+        ("(＠{})", "Some_One"),
+        ("@{}@social.example", "Some_One"),
+        ("@{} is one letter", "S"),
+        ("https://twitter.com/{}.", "Some_One"),
+        ("https://mobile.twitter.com/#!/{}", "Some_One"),
+        ("https://x.com/@{}/status/1", "Some_One"),
+        ("https://twitter.com/intent/user?lang=en&screen_name={}", "Some_One"),
+        ("https://en-gb.facebook.com/people/{}/1", "Some.One"),
+        ("https://www.facebook.com/profile.php?id={}", "10001"),
+        ("https://t.me/s/{}/12", "some_one"),
+        ("https://telegram.me/{}", "some_one"),
+        ("https://bsky.app/profile/{}/post/1", "some-one.bsky.social"),
+        ("https://old.reddit.com/user/{}/", "Some-One"),
+        ("https://www.linkedin.com/in/{}", "some-one"),
+        ("https://www.youtube.com/@{}/videos", "some.one"),
+        ("https://social.example:8443/@{}/1", "some.one"),
+        ("https://instagram.com/stories/{}/1", "some.one"),
+    ],
+)
+def test_a_name_is_hashed_wherever_it_stands_and_what_is_around_it_stays(text, name):
+    assert hide(text.format(name)) == text.format(pseudonym(name.casefold()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write to a@b.org or some.one@social.example",
+        "https://t.me/s",
+        "https://twitter.com/hashtag/port?src=hash",
+        "https://twitter.com/search?q=port",
+        "https://mytwitter.com/port",
+        "https://news.example/x.com/port",
+        "5 @ 3",
+        "http://",
+    ],
+)
+def test_what_names_nobody_stays(text):
+    assert hide(text) == text
 
 
 def path_of(tables, tmp_path, **more):
