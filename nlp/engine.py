@@ -80,8 +80,25 @@ def on_threads(function: Callable[[Batch], Result], parts: Iterable[Batch]) -> l
     count = min(len(parts), max([library["num_threads"] for library in controller.info()], default=1))
     if count < 2:
         return list(map(function, parts))
+    # Threads take parts by themselves: to hand out tens of thousands of them one by one would keep this thread busy for seconds.
+    waiting, found = deque(enumerate(parts)), dict[int, Result]()
+
+    def work() -> None:
+        while True:
+            try:
+                place, part = waiting.popleft()
+            except IndexError:
+                return
+            found[place] = function(part)
+
     with controller.limit(limits=1), ThreadPoolExecutor(count) as pool:
-        return list(pool.map(function, parts))
+        at_work = [pool.submit(work) for _ in range(count)]
+        try:
+            for thread in at_work:
+                thread.result()
+        finally:
+            waiting.clear()
+    return [found[place] for place in range(len(parts))]
 
 
 def shards(rows: pa.Table, size: int) -> Iterator[pa.Table]:
