@@ -23,7 +23,7 @@ from greyzone.doctrine import load_doctrine
 from greyzone.dossier import SCHEMA, SCHEMA_VERSION, build, choose, code, plain, references, to_json, to_markdown
 from greyzone.errors import InputError
 from greyzone.eval import exports
-from greyzone.handles import hide
+from greyzone.handles import hide, hide_in_json, hider
 from greyzone.records import (
     CAMPAIGNS,
     DOCUMENTS,
@@ -352,6 +352,20 @@ def test_what_a_profile_says_is_hidden_and_still_can_be_read():
     [hidden] = hidden_table("campaigns", table([{"profile": json.dumps(said)}], CAMPAIGNS))["profile"].to_pylist()
     assert json.loads(hidden) == said | {"text": hide(said["text"])}
     assert "Some_One" not in hidden
+
+
+def test_first_movers_and_groups_are_hidden_by_what_they_are_whatever_they_look_like():
+    movers = [{"kind": kind, "name": name, "doc_id": "doc-1"} for kind, name in (("account", "person a"), ("outlet", "news.example"))]
+    [row] = hidden_table("narratives", table([narrative(1, first_movers=movers)], NARRATIVES)).to_pylist()
+    assert [mover["name"] for mover in row["first_movers"]] == [pseudonym("person a"), "news.example"]
+    [group] = table([{"group_id": "grp-1", "accounts": ["person a"], "items": ["item"]}], GROUPS).to_pylist()
+    assert hider(GROUPS)(group) == group | {"accounts": [pseudonym("person a")]}
+
+
+@pytest.mark.parametrize("said", ["https://x.com/Some_One", "@Some_One", "＠Some_One"])
+def test_any_sign_of_a_name_is_hidden_in_json(said):
+    assert json.loads(hide_in_json(json.dumps([{"text": said}], ensure_ascii=False))) == [{"text": hide(said)}]
+    assert "Some_One" not in hide(said)
 
 
 def test_the_benchmark_prints_what_it_measured(monkeypatch, capsys):
