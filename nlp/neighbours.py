@@ -9,6 +9,8 @@ Cost is n^2 d / block memory: 20 k rows of 384 take seconds, 100 k minutes.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,12 +19,13 @@ from greyzone.records import Floats
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
+Number = TypeVar("Number", bound=np.integer)
 
 BLOCK_CELLS = 2**24
 """Similarities held at once: 64 MiB of float32."""
 
-UNIT_CELLS = 2**18
-"""Numbers scaled at once: 2 MiB of float64, which the cache holds."""
+UNIT_CELLS = 2**16
+"""Numbers scaled or copied at once: .5 MiB of float64, which the cache of a core holds."""
 
 SPARE = 8
 """Neighbours ranked beyond k in float32, so that float64 decides near-ties at the border."""
@@ -40,14 +43,42 @@ def unit_rows(vectors: npt.NDArray[np.floating]) -> Floats:
     step = max(1, UNIT_CELLS // max(1, vectors.shape[1]))
 
     def scale_block(start: int) -> None:
-        rows = np.ascontiguousarray(vectors[start : start + step], dtype=np.float64)
-        scale = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-        rows = rows / np.where(scale > 0, scale, 1.0)
+        rows = np.array(vectors[start : start + step], dtype=np.float64, order="C")
+        scale = np.maximum(rows.max(axis=1, keepdims=True, initial=0.0), -rows.min(axis=1, keepdims=True, initial=0.0))
+        rows /= np.where(scale > 0, scale, 1.0)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+        rows /= np.where(norms > 0, norms, 1.0)
         # Adding 0 turns -0 into 0, so that equal rows have equal bytes.
-        out[start : start + step] = (rows / np.where(norms > 0, norms, 1.0)).astype(np.float32) + np.float32(0)
+        np.add(rows.astype(np.float32), np.float32(0), out=out[start : start + step])
 
     on_threads(scale_block, range(0, len(vectors), step))
+    return out
+
+
+def distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """Return the distinct whole numbers among `values` (n,), ascending; sorting is many times as fast as the hashing of `numpy.unique`."""
+    ordered = np.sort(values)
+    found: npt.NDArray[Number] = ordered[np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)]]
+    return found
+
+
+def places_of(mask: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Return rows and columns of what is true in `mask` (n, d), row by row: `numpy.nonzero`, many times as fast where little is."""
+    flat = np.flatnonzero(mask)
+    row = flat // max(1, mask.shape[1])
+    return row, flat - row * mask.shape[1]
+
+
+def taken(rows: Floats, chosen: Ints) -> Floats:
+    """Return ``rows[chosen]``, copied on all threads."""
+    out = np.empty((len(chosen), rows.shape[1]), dtype=rows.dtype)
+    step = max(1, UNIT_CELLS // max(1, rows.shape[1]))
+
+    def take_block(start: int) -> None:
+        # Unchecked, or numpy would copy into a buffer first.
+        np.take(rows, chosen[start : start + step], axis=0, out=out[start : start + step], mode="clip")
+
+    on_threads(take_block, range(0, len(chosen), step))
     return out
 
 
@@ -143,7 +174,7 @@ def leaders(rows: Floats, similarity: float) -> Ints:
     step = max(1, BLOCK_CELLS // max(1, len(chosen)))
     for first in range(0, len(followers), step):
         block = followers[first : first + step]
-        hits, columns = np.nonzero(_near(rows, block, chosen, similarity))
+        hits, columns = places_of(_near(rows, block, chosen, similarity))
         cosine = pair_similarities(rows, block[hits], chosen[columns])
         order = np.lexsort((columns, -cosine, hits))
         _, best = np.unique(hits[order], return_index=True)
@@ -156,10 +187,10 @@ def _near(rows: Floats, left: Ints, right: Ints, similarity: float) -> npt.NDArr
     if not len(left) or not len(right):
         return np.zeros((len(left), len(right)), dtype=bool)
     products = rows[left] @ rows[right].T
-    found = products >= similarity
-    doubtful = products >= similarity - BORDER
-    doubtful &= products <= similarity + BORDER
-    hits, columns = np.nonzero(doubtful)
+    found = products >= similarity - BORDER
+    hits, columns = places_of(found)
+    doubtful = np.flatnonzero(products[hits, columns] <= similarity + BORDER)
+    hits, columns = hits[doubtful], columns[doubtful]
     found[hits, columns] = pair_similarities(rows, left[hits], right[columns]) >= similarity
     return found
 

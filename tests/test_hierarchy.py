@@ -12,16 +12,18 @@ from hdbscan import _hdbscan_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.cluster._hierarchical_fast import single_linkage_label
 from sklearn.metrics import adjusted_rand_score
 
 from greyzone.cluster import NarrativeClusterer, graph, joining, lists
 from greyzone.cluster import linkage as average
+from greyzone.cluster.condense import condense
 from greyzone.cluster.graph import neighbour_graph
 from greyzone.cluster.hierarchy import Branches, Neighbours, Tree, base_similarity, cut
 from greyzone.cluster.linkage import average_linkage
 from greyzone.cluster.lists import Shelf, learn_lists, nearest_on_shelf, whole_rows
 from greyzone.models.search import Search
-from greyzone.neighbours import nearest, unit_rows
+from greyzone.neighbours import distinct, nearest, places_of, unit_rows
 
 
 def stories(seed: int, count: int = 12, size: int = 30, noise: int = 120, width: int = 24, spread: float = 0.12):
@@ -141,6 +143,65 @@ def test_clusters_and_strengths_are_those_that_hdbscan_selects(seed, share):
     theirs, probability, _ = _hdbscan_tree.get_clusters(tree.condensed, stability, "eom", False)
     assert label.tolist() == theirs[: tree.leaders].tolist()
     assert strength.tolist() == np.asarray(probability[: tree.leaders]).tolist()
+
+
+def merged(seed: int, points: int, deep: float) -> np.ndarray:
+    """Return a random tree of merges with many equal distances; `deep` is how often the last group made merges again."""
+    generator = np.random.default_rng(seed)
+    groups, sides = list(range(points)), []
+    while len(groups) > 1:
+        one = groups.pop() if generator.random() < deep else groups.pop(int(generator.integers(len(groups))))
+        other = groups.pop(int(generator.integers(len(groups))))
+        sides.append((one, other) if generator.random() < 0.5 else (other, one))
+        groups.append(one)
+    distances = np.sort(np.round(generator.random(points - 1), 1))
+    return single_linkage_label(np.column_stack([np.array(sides, dtype=np.float64), distances]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 90), st.integers(2, 8), st.floats(0.0, 1.0))
+def test_condensed_trees_are_those_of_hdbscan(seed, points, least, deep):
+    tree = merged(seed, points, deep)
+    theirs, ours = _hdbscan_tree.condense_tree(tree, least), condense(tree, least)
+    rows = ours.table(points)
+    assert sorted(rows.tolist()) == sorted(theirs.tolist())
+    # Masses are sums over the rows of a cluster, one after the other: their order is part of the result.
+    for cluster in np.unique(theirs["parent"]):
+        ordered = [table[table["parent"] == cluster][["lambda_val", "child_size"]].tolist() for table in (rows, theirs)]
+        assert ordered[0] == ordered[1]
+    above = {part - points: whole - points for whole, part, _, _ in theirs.tolist() if part >= points}
+    within = {0: 0}
+    for part in sorted(above):
+        within[part] = within[above[part]] + 1
+    told = {part: number + 1 for number, level in enumerate(ours.levels) for left in level.tolist() for part in (left, left + 1)}
+    assert told == {part: depth for part, depth in within.items() if part}
+
+
+def test_a_chain_of_a_hundred_thousand_merges_is_condensed():
+    count = 100_000
+    steps = np.arange(1, count, dtype=np.float64)
+    chain = np.column_stack([np.r_[0, count + steps[:-1] - 1], steps, steps, steps + 1])
+    found = condense(chain, 5)
+    assert not found.levels
+    assert (np.diff(found.leaves_at) >= 0).all()
+    assert sorted(found.child.tolist()) == list(range(count))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000))
+def test_each_group_asks_the_one_most_like_it_and_of_several_the_lowest(seed):
+    generator = np.random.default_rng(seed)
+    left, right = np.triu_indices(12, 1)
+    some = generator.random(len(left)) < 0.3
+    left, right, alike = left[some].astype(np.int32), right[some].astype(np.int32), np.round(generator.random(some.sum()), 1)
+    groups = average._Groups(unit_rows(generator.normal(size=(12, 4))), None)
+    for _ in range(2):
+        node, found, height = groups.nearest(average._Pairs(left, right, alike, np.zeros_like(left)))
+        naive = {}
+        for one, other, how in [*zip(left, right, alike, strict=True), *zip(right, left, alike, strict=True)]:
+            naive[one] = min(naive.get(one, (2.0, 0)), (-how, other))
+        assert node.tolist() == sorted(naive)
+        assert [(-how, other) for how, other in zip(height, found, strict=True)] == [naive[one] for one in node]
 
 
 @settings(max_examples=20, deadline=None)
@@ -440,3 +501,13 @@ def test_a_known_row_takes_a_nearer_new_neighbour():
     found = joining._with_new(known, new)
     assert found.indices.tolist() == [[1, 3], [0, 2], [0, 1], [0, 1]]
     assert found.similarities.tolist() == [[0.9, 0.5], [0.9, 0.4], [0.3, 0.4], [0.5, 0.35]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 6), st.integers(0, 6))
+def test_distinct_numbers_and_places_are_those_of_numpy(seed, rows, columns):
+    generator = np.random.default_rng(seed)
+    numbers = generator.integers(-3, 4, rows * columns)
+    assert distinct(numbers).tolist() == np.unique(numbers).tolist()
+    mask = generator.random((rows, columns)) < 0.4
+    assert [part.tolist() for part in places_of(mask)] == [part.tolist() for part in np.nonzero(mask)]

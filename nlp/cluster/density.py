@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from greyzone.neighbours import Doubles, Ints, nearest_outside
+from greyzone.neighbours import Doubles, Ints, nearest_outside, places_of
 from greyzone.records import Floats
 
 
@@ -36,7 +36,7 @@ def core_distances(similarities: Doubles, min_samples: int) -> Doubles:
 def spanning_tree(rows: Floats, indices: Ints, distance: Doubles, core: Doubles) -> Edges:
     """Return the minimum spanning tree of the neighbour graph under mutual reachability, its components joined."""
     n = len(indices)
-    place, column = np.nonzero(indices >= 0)
+    place, column = places_of(indices >= 0)
     own, other = place.astype(np.int64), indices[place, column]
     reach = np.maximum(np.maximum(core[own], core[other]), distance[place, column])
     edges = _ranked(Edges(np.minimum(own, other), np.maximum(own, other), reach), n)

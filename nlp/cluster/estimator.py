@@ -20,7 +20,7 @@ from greyzone.cluster.hierarchy import Neighbours, base_similarity
 from greyzone.cluster.joining import Fitted, add_rows, among, take_in
 from greyzone.cluster.levels import Rule, centroids, cosine_with, find_levels
 from greyzone.errors import InputError
-from greyzone.neighbours import Ints, distinct_rows, unit_rows
+from greyzone.neighbours import Ints, distinct_rows, taken, unit_rows
 from greyzone.records import Floats
 
 logger = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         used, rows, count, inverse = _distinct(data, sample_weight)
         graph = neighbour_graph(rows, self.n_neighbors, duplicates=self.duplicates, device=self.device)
         size = np.bincount(graph.follows, weights=count, minlength=len(graph.chosen)).astype(np.int64)
-        rows = rows[graph.chosen]
+        rows = taken(rows, graph.chosen)
         neighbours = Neighbours(graph.indices, graph.similarities)
         self.base_ = base_similarity(rows)
         levels, strength = find_levels(rows, size, neighbours, self._rule())
@@ -271,10 +271,12 @@ class NarrativeClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 def _distinct(data: npt.NDArray[np.floating], sample_weight: npt.ArrayLike | None) -> tuple[Ints, Floats, Ints, Ints]:
     """Return the rows that count, their distinct unit rows in content order, how many documents each is, and the place of each row."""
     weight = _weights(sample_weight, data)
-    used = np.flatnonzero(data.any(axis=1) & (weight > 0))
-    rows = unit_rows(data if len(used) == len(data) else data[used])
+    rows = unit_rows(data)
+    used = np.flatnonzero((np.vecdot(rows, rows) > 0) & (weight > 0))
+    if len(used) < len(rows):
+        rows = taken(rows, used)
     first, inverse = distinct_rows(rows)
-    return used, rows[first], np.bincount(inverse, weights=weight[used], minlength=len(first)).astype(np.int64), inverse
+    return used, taken(rows, first), np.bincount(inverse, weights=weight[used], minlength=len(first)).astype(np.int64), inverse
 
 
 def _origins(follows: Ints, leaders: int) -> Ints:

@@ -17,7 +17,7 @@ import numpy as np
 from greyzone.cluster.lists import LIST_ROWS, Lists, Numbers, Shelf, by_list, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.engine import on_threads
 from greyzone.models.search import Search
-from greyzone.neighbours import Doubles, Ints, leaders, nearest, pair_similarities
+from greyzone.neighbours import Doubles, Ints, leaders, nearest, pair_similarities, places_of
 from greyzone.records import Floats
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ HEAD_AXES = 64
 
 SCREENED_ROWS = 2**13
 """Rows of a list up to which they are screened; a longer list holds copies, of which few lead."""
+
+SCREENED_AT_ONCE = 2**8
+"""Rows screened against all after them at a time, so that what is found stays in the cache."""
 
 CROWD_ROWS, CROWD_SHARE = LIST_ROWS // 4, 0.05
 """A list is crowded if it has so many rows and at most this share of them lead: nearly all are copies."""
@@ -184,9 +187,16 @@ def _perhaps_copied(heads: Floats, duplicates: float) -> Ints:
     """
     half = np.square(heads).sum(axis=1, keepdims=True) / 2
     ones = np.ones_like(half)
-    likeness = np.hstack([heads, half, ones]) @ np.hstack([heads, -ones, -half]).T
-    np.fill_diagonal(likeness, -np.inf)
-    return np.flatnonzero(likeness.max(axis=1) >= duplicates - 1.0 - BORDER)
+    left, right = np.hstack([heads, half, ones]), np.hstack([heads, -ones, -half])
+    most = np.full(len(heads), -np.inf, dtype=np.float32)
+    # Each row with those after it, so that a pair is looked at once.
+    for start in range(0, len(heads), SCREENED_AT_ONCE):
+        likeness = left[start : start + SCREENED_AT_ONCE] @ right[start:].T
+        np.fill_diagonal(likeness, -np.inf)
+        own = most[start : start + SCREENED_AT_ONCE]
+        np.maximum(own, likeness.max(axis=1), out=own)
+        np.maximum(most[start:], likeness.max(axis=0), out=most[start:])
+    return np.flatnonzero(most >= duplicates - 1.0 - BORDER)
 
 
 def _give_way(
@@ -196,7 +206,7 @@ def _give_way(
 
     Returns the places in `chosen` of those that stand, the leader of each row, and their neighbours as places among them.
     """
-    own, column = np.nonzero(similarities >= duplicates)
+    own, column = places_of(similarities >= duplicates)
     other = indices[own, column]
     # The one that gives way is the later in the order of content; a pair stands twice, or once where one list of neighbours is full.
     pairs = np.unique(np.stack([np.maximum(own, other), np.minimum(own, other)], axis=1), axis=0)

@@ -18,15 +18,19 @@ Where a cluster fails, its parts are asked.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from hdbscan import _hdbscan_linkage, _hdbscan_tree
+from hdbscan import _hdbscan_tree
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
+from sklearn.cluster._hierarchical_fast import single_linkage_label
 
-from greyzone.neighbours import Doubles, Ints, pair_similarities
+from greyzone.cluster.condense import condense
+from greyzone.engine import on_threads
+from greyzone.neighbours import Doubles, Ints, pair_similarities, places_of
 from greyzone.records import Floats
 
 MASS_SCALE = 0.1
@@ -42,6 +46,9 @@ a tenth of all pairs stay below to 1; in the corpora measured the quantile above
 
 BASE_PAIRS = 100_000
 """About how many pairs of leaders these quantiles are taken over."""
+
+PAIRS, CLUSTERS = 2**13, 2**8
+"""Pairs of clusters and sums of clusters looked at together, so that they stay in the cache; it leaves no trace in the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +97,8 @@ class Tree:
 
     Attributes
     ----------
-    condensed
-        hdbscan's condensed tree; points from `leaders` on are documents beyond the first of a leader.
     leaders, points
-        How many of each.
+        How many leaders and documents; points from `leaders` on are documents beyond the first of a leader.
     home
         (leaders,) cluster that each leader falls out of, numbered from 0 (the root).
     left_at
@@ -108,30 +113,31 @@ class Tree:
         self.leaders = len(size)
         owner = np.repeat(np.arange(self.leaders), size - 1)
         self.points = self.leaders + len(owner)
-        left = np.concatenate([owner, branches.left])
-        right = np.concatenate([self.leaders + np.arange(len(owner)), branches.right])
+        merges = np.empty((self.points - 1, 3))
         distance = np.concatenate([branches.copies[owner], branches.distance])
         order = np.argsort(distance, kind="stable")
-        linkage = _hdbscan_linkage.label(np.column_stack([left, right, distance])[order].astype(np.float64))
-        self.condensed = _hdbscan_tree.condense_tree(linkage, min_cluster_size)
-        parent = self.condensed["parent"].astype(np.int64) - self.points
-        child = self.condensed["child"].astype(np.int64)
-        inner = child >= self.points
-        self.above = np.zeros(int(parent.max()) + 1, dtype=np.int64)
-        self.above[child[inner] - self.points] = parent[inner]
+        merges[:, 0] = np.concatenate([owner, branches.left])[order]
+        merges[:, 1] = np.concatenate([self.leaders + np.arange(len(owner)), branches.right])[order]
+        merges[:, 2] = distance[order]
+        self._condensed = rows = condense(single_linkage_label(merges), min_cluster_size)
+        inner = np.flatnonzero(rows.child >= self.points)
+        self.above = np.zeros(len(inner) + 1, dtype=np.int64)
+        self.above[rows.child[inner] - self.points] = rows.parent[inner]
         self.birth = np.zeros(len(self.above))
-        self.birth[child[inner] - self.points] = self.condensed["lambda_val"][inner]
-        leading = child < self.leaders
-        self.home = np.empty(self.leaders, dtype=np.int64)
-        self.home[child[leading]] = parent[leading]
-        self.left_at = np.empty(self.leaders)
-        self.left_at[child[leading]] = self.condensed["lambda_val"][leading]
+        self.birth[rows.child[inner] - self.points] = rows.leaves_at[inner]
+        leading = np.flatnonzero(rows.child < self.leaders)
+        self.home, self.left_at = np.empty(self.leaders, dtype=np.int64), np.empty(self.leaders)
+        self.home[rows.child[leading]], self.left_at[rows.child[leading]] = rows.parent[leading], rows.leaves_at[leading]
+
+    @property
+    def condensed(self) -> npt.NDArray[np.void]:
+        """Return the tree as hdbscan has it."""
+        return self._condensed.table(self.points)
 
     def down_to(self, least: float) -> Tree:
         """Return the tree with whatever happens below the inverse distance `least` happening there."""
         tree = copy(self)
-        tree.condensed = self.condensed.copy()
-        tree.condensed["lambda_val"] = np.maximum(tree.condensed["lambda_val"], least)
+        tree._condensed = replace(self._condensed, leaves_at=np.maximum(self._condensed.leaves_at, least))
         tree.birth, tree.left_at = np.maximum(self.birth, least), np.maximum(self.left_at, least)
         tree.birth[0] = self.birth[0]
         return tree
@@ -139,9 +145,10 @@ class Tree:
     def gather(self, values: npt.NDArray[np.floating]) -> Doubles:
         """Add the `values` (clusters, ...) of every cluster to all that it is part of."""
         total = np.array(values, dtype=np.float64)
-        # hdbscan numbers parts above what they are part of.
-        for cluster in range(len(total) - 1, 0, -1):
-            total[self.above[cluster]] += total[cluster]
+        for left in reversed(self._condensed.levels):
+            whole = self.above[left]
+            total[whole] += total[left + 1]
+            total[whole] += total[left]
         return total
 
     def leader_counts(self) -> Doubles:
@@ -153,9 +160,16 @@ class Tree:
         members = csr_array(
             (np.ones(self.leaders, dtype=np.float32), (self.home, np.arange(self.leaders))), shape=(len(self.above), self.leaders)
         )
-        total, count = self.gather(np.asarray(members @ rows)), self.leader_counts()
+        own = np.empty((len(self.above), rows.shape[1]))
+
+        def add(start: int) -> None:
+            own[start : start + CLUSTERS] = members[start : start + CLUSTERS] @ rows
+
+        on_threads(add, range(0, len(own), CLUSTERS))
+        total, count = self.gather(own), self.leader_counts()
+        squares = np.concatenate([(total[start : start + CLUSTERS] ** 2).sum(axis=1) for start in range(0, len(total), CLUSTERS)])
         pairs = count * (count - 1.0)
-        return np.where(pairs > 0, ((total**2).sum(axis=1) - count) / np.where(pairs > 0, pairs, 1.0), 1.0)
+        return np.where(pairs > 0, (squares - count) / np.where(pairs > 0, pairs, 1.0), 1.0)
 
     def closures(self, neighbours: Neighbours, size: Ints, outside: Doubles | None = None) -> Doubles:
         """Return the mean share of its neighbours' similarity mass that each cluster holds, over the leaders under it.
@@ -167,7 +181,7 @@ class Tree:
         own = np.minimum(size - 1, k).astype(np.float64)
         total = masses.sum(axis=1) + own + (0.0 if outside is None else outside)
         share = masses / np.where(total > 0, total, 1.0)[:, None]
-        place, column = np.nonzero(share)
+        place, column = places_of(share > 0)
         one, other = self.home[place], self.home[neighbours.indices[place, column]]
         count = len(self.above)
         joined = coo_array((share[place, column], (one, other)), shape=(count, count)).tocsr().tocoo()
@@ -182,8 +196,9 @@ class Tree:
         within = np.zeros(len(self.above), dtype=bool)
         within[chosen] = True
         holds = self.gather(within.astype(np.float64)) > 0
-        for cluster in range(1, len(within)):
-            within[cluster] |= within[self.above[cluster]]
+        for left in self._condensed.levels:
+            within[left] |= within[self.above[left]]
+            within[left + 1] |= within[self.above[left]]
         return ~(holds | within)
 
     def _chosen(self, label: Ints) -> Ints:
@@ -202,20 +217,34 @@ class Tree:
 
     def _meeting(self, one: Ints, other: Ints) -> Ints:
         """Return the smallest cluster that holds both of each pair, by jumps of powers of two."""
+        depth, jumps = self._jumps
+        found, pairs = one.copy(), np.flatnonzero(one != other)
+
+        def meet(start: int) -> None:
+            part = pairs[start : start + PAIRS]
+            a, b = one[part], other[part]
+            lower, upper = np.where(depth[a] >= depth[b], a, b), np.where(depth[a] >= depth[b], b, a)
+            gap = depth[lower] - depth[upper]
+            for power, jump in enumerate(jumps):
+                lower = np.where((gap >> power) & 1, jump[lower], lower)
+            for jump in reversed(jumps):
+                apart = jump[lower] != jump[upper]
+                lower, upper = np.where(apart, jump[lower], lower), np.where(apart, jump[upper], upper)
+            found[part] = np.where(lower == upper, lower, self.above[lower])
+
+        on_threads(meet, range(0, len(pairs), PAIRS))
+        return found
+
+    @cached_property
+    def _jumps(self) -> tuple[Ints, list[Ints]]:
+        """Return how many clusters each is within, and what lies 1, 2, 4, ... above it."""
         depth = np.zeros(len(self.above), dtype=np.int64)
-        for cluster in range(1, len(depth)):
-            depth[cluster] = depth[self.above[cluster]] + 1
+        for number, left in enumerate(self._condensed.levels):
+            depth[left] = depth[left + 1] = number + 1
         jumps = [self.above]
-        while 2 ** len(jumps) <= int(depth.max()):
+        while 2 ** len(jumps) <= len(self._condensed.levels):
             jumps.append(jumps[-1][jumps[-1]])
-        lower, upper = np.where(depth[one] >= depth[other], one, other), np.where(depth[one] >= depth[other], other, one)
-        gap = depth[lower] - depth[upper]
-        for power, jump in enumerate(jumps):
-            lower = np.where((gap >> power) & 1, jump[lower], lower)
-        for jump in reversed(jumps):
-            apart = jump[lower] != jump[upper]
-            lower, upper = np.where(apart, jump[lower], lower), np.where(apart, jump[upper], upper)
-        return np.where(lower == upper, lower, self.above[lower])
+        return depth, jumps
 
     def select(self, refused: npt.NDArray[np.bool_], selection: str, allow_single_cluster: bool) -> tuple[Ints, Doubles]:
         """Return the cluster (-1: none) and strength of membership of each leader; `refused` clusters are never taken."""
@@ -238,29 +267,33 @@ class Tree:
 
     def _excess(self, mass: Doubles) -> Ints:
         """Return the cluster (-1: none) of each leader by excess of `mass`: one whose parts have no more is taken, the root never."""
-        parts, taken = np.zeros(len(mass)), np.zeros(len(mass), dtype=bool)
-        for cluster in range(len(mass) - 1, 0, -1):
-            taken[cluster] = mass[cluster] >= parts[cluster]
-            parts[self.above[cluster]] += max(mass[cluster], parts[cluster])
+        parts, most = np.zeros(len(mass)), mass.copy()
+        for left in reversed(self._condensed.levels):
+            for part in (left + 1, left):
+                most[part] = np.where(parts[part] > mass[part], parts[part], mass[part])
+                parts[self.above[part]] += most[part]
+        taken = mass >= parts
+        taken[0] = False
         found = np.where(taken, np.arange(len(mass)), -1)
-        for cluster in range(1, len(mass)):
-            if found[self.above[cluster]] >= 0:
-                found[cluster] = found[self.above[cluster]]
+        for left in self._condensed.levels:
+            for part in (left, left + 1):
+                whole = found[self.above[part]]
+                found[part] = np.where(whole >= 0, whole, found[part])
         return found[self.home]
 
     def _strengths(self, found: Ints) -> Doubles:
         """Return how long each leader stays in its cluster, against those that stay longest in it itself, as hdbscan does."""
         longest = np.zeros(len(self.above))
-        np.maximum.at(longest, self.condensed["parent"].astype(np.int64) - self.points, self.condensed["lambda_val"])
+        np.maximum.at(longest, self._condensed.parent, self._condensed.leaves_at)
         most = longest[found]
         strength = np.divide(np.minimum(self.left_at, most), most, out=np.ones(self.leaders), where=np.isfinite(self.left_at) & (most > 0))
         return np.where(found >= 0, strength, 0.0)
 
     def _masses(self, low: float, high: float) -> Doubles:
         """Return the mass of each cluster between two inverse distances; from 0 to infinity it is hdbscan's stability."""
-        parent = self.condensed["parent"].astype(np.int64) - self.points
-        stay = np.clip(self.condensed["lambda_val"], low, high) - np.clip(self.birth, low, high)[parent]
-        return np.bincount(parent, weights=stay * self.condensed["child_size"], minlength=len(self.above)).astype(np.float64)
+        rows = self._condensed
+        stay = np.clip(rows.leaves_at, low, high) - np.clip(self.birth, low, high)[rows.parent]
+        return np.bincount(rows.parent, weights=stay * rows.child_size, minlength=len(self.above)).astype(np.float64)
 
 
 def _numbered(found: Ints) -> Ints:

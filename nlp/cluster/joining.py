@@ -28,7 +28,7 @@ from greyzone.cluster.hierarchy import Neighbours
 from greyzone.cluster.levels import Rule, sums
 from greyzone.cluster.lists import Lists, Shelf, by_list, learn_lists, nearest_on_shelf, norms, whole_rows
 from greyzone.models.search import Search
-from greyzone.neighbours import Doubles, Ints, pair_similarities
+from greyzone.neighbours import Doubles, Ints, pair_similarities, places_of
 from greyzone.records import Floats
 
 SHARE = 0.65
@@ -242,7 +242,7 @@ def _with_new(known: Neighbours, new: Neighbours) -> Neighbours:
     """Return the graph with new rows at the end, which take places among the neighbours of known rows where they are nearer."""
     start, k = len(known.indices), known.indices.shape[1]
     indices, similarities = known.indices.copy(), known.similarities.copy()
-    place, column = np.nonzero((new.indices >= 0) & (new.indices < start))
+    place, column = places_of((new.indices >= 0) & (new.indices < start))
     owner, guest, alike = new.indices[place, column], place + start, new.similarities[place, column]
     order = np.lexsort((guest, -alike, owner))
     owner, guest, alike = owner[order], guest[order], alike[order]

@@ -20,7 +20,7 @@ from greyzone.cluster.graph import nearest_rows
 from greyzone.cluster.hierarchy import Branches, Neighbours, Tree, cut
 from greyzone.cluster.linkage import LAYER, Merges, Places, average_linkage
 from greyzone.engine import on_threads
-from greyzone.neighbours import DECIMALS, Doubles, Ints, unit_rows
+from greyzone.neighbours import DECIMALS, Doubles, Ints, places_of, unit_rows
 from greyzone.records import Floats
 
 FLOOR = 0.1
@@ -186,12 +186,25 @@ def centroids(rows: Floats, label: Ints) -> Floats:
 
 def _pairs(neighbours: Neighbours) -> tuple[Places, Places, Doubles]:
     """Return the edges of a neighbour graph, each once: lower end, higher end, similarity."""
-    place, column = np.nonzero(neighbours.indices >= 0)
-    other = neighbours.indices[place, column]
-    key = np.minimum(place, other) * len(neighbours.indices) + np.maximum(place, other)
-    key, first = np.unique(key, return_index=True)
-    left, right = (key // len(neighbours.indices)).astype(np.int32), (key % len(neighbours.indices)).astype(np.int32)
-    return left, right, neighbours.similarities[place[first], column[first]]
+    indices = neighbours.indices
+
+    def of_block(start: int) -> tuple[Places, Places, Doubles]:
+        own, others = np.arange(start, min(start + BLOCK_ROWS, len(indices)))[:, None], indices[start : start + BLOCK_ROWS]
+        # The lower end tells of an edge; where it is not among its neighbours, the higher one.
+        told = others > own
+        place, column = places_of((others >= 0) & (others < own))
+        untold = (indices[others[place, column]] != own[place]).all(axis=1)
+        told[place[untold], column[untold]] = True
+        place, column = places_of(told)
+        one, other = place + start, others[place, column]
+        return (
+            np.minimum(one, other).astype(np.int32),
+            np.maximum(one, other).astype(np.int32),
+            neighbours.similarities[one, column],
+        )
+
+    left, right, similarity = zip(*on_threads(of_block, range(0, max(1, len(indices)), BLOCK_ROWS)), strict=True)
+    return np.concatenate(left), np.concatenate(right), np.concatenate(similarity)
 
 
 def _branches(merges: Merges, leaders: int, base: float) -> Branches:
@@ -261,7 +274,7 @@ def _attach(rows: Floats, label: Ints, probability: Doubles, neighbours: Neighbo
     indices = neighbours.indices[outliers]
     mass = Neighbours(indices, neighbours.similarities[outliers]).masses()
     seen = np.where(indices >= 0, label[indices], -1)
-    place, column = np.nonzero(seen >= 0)
+    place, column = places_of(seen >= 0)
     # Built through rows, so that the masses of one narrative are added up.
     held = coo_array((mass[place, column], (place, seen[place, column])), shape=(len(outliers), clusters)).tocsr().tocoo()
     part = held.data / mass.sum(axis=1)[held.row]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.engine import on_threads
-from greyzone.neighbours import Doubles, Ints, unit_rows
+from greyzone.neighbours import Doubles, Ints, distinct, places_of, unit_rows
 from greyzone.records import Floats
 
 LAYER = 0.02
@@ -37,8 +37,11 @@ LEAST_BRIDGED = 3
 DECIMALS = 6
 """Decimals of a mean cosine; sums are float32."""
 
-PAIRS = 2**12
+PAIRS = 2**9
 """Pairs compared at once, so that their rows stay in the cache; it leaves no trace in the result."""
+
+NOBODY = np.iinfo(np.int32).max
+"""Stands for the partner of a group that has no pair."""
 
 Places = npt.NDArray[np.int32]
 """Groups, and rounds: of pairs there are many, and half the width is half the memory."""
@@ -116,18 +119,40 @@ class _Groups:
         self.heads = np.arange(len(rows), dtype=np.int32)
         self.grown = np.zeros(len(rows), dtype=np.int32)
         self.round = 0
+        # Of the pairs that are looked at; as good as new after each look.
+        self._best = np.full(len(rows), -np.inf)
+        self._partner = np.full(len(rows), NOBODY, dtype=np.int32)
 
-    def merge(self, kept: Ints, gone: Ints) -> None:
-        """Let groups `kept` take in groups `gone`; a group may take in several."""
+    def merge(self, kept: Places, gone: Places) -> None:
+        """Let groups `kept`, ascending, take in groups `gone`; a group may take in several."""
         self.round += 1
-        order = np.argsort(kept, kind="stable")
-        kept, gone = kept[order], gone[order]
-        for start in range(0, len(kept), PAIRS):
-            block = slice(start, start + PAIRS)
-            np.add.at(self.sums, kept[block], self.sums[gone[block]])
+        starts = np.flatnonzero(np.r_[True, kept[1:] != kept[:-1]])
+        several = np.repeat(np.diff(np.append(starts, len(kept))) > 1, np.diff(np.append(starts, len(kept))))
+        once = np.flatnonzero(~several)
+
+        def add(start: int) -> None:
+            part = once[start : start + PAIRS]
+            self.sums[kept[part]] += self.sums[gone[part]]
+
+        on_threads(add, range(0, len(once), PAIRS))
+        # One after the other, in their order.
+        np.add.at(self.sums, kept[several], self.sums[gone[several]])
         np.add.at(self.sizes, kept, self.sizes[gone])
         self.heads[gone] = kept
         self.grown[kept] = self.grown[gone] = self.round
+
+    def nearest(self, pairs: _Pairs) -> tuple[Places, Places, Doubles]:
+        """Return the groups that have a pair, ascending, the one most like each (the lowest of several), and how alike they are."""
+        ends = ((pairs.left, pairs.right), (pairs.right, pairs.left))
+        for one, _ in ends:
+            np.maximum.at(self._best, one, pairs.alike)
+        for one, other in ends:
+            most = np.flatnonzero(pairs.alike == self._best[one])
+            np.minimum.at(self._partner, one[most], other[most])
+        node = distinct(np.concatenate([pairs.left, pairs.right]))
+        found, height = self._partner[node], self._best[node]
+        self._partner[node], self._best[node] = NOBODY, -np.inf
+        return node, found, height
 
     def head(self, rows: Places) -> Places:
         """Return the groups that the groups `rows` have become."""
@@ -165,7 +190,7 @@ class _Groups:
         """Return one number for each pair of groups that the pairs have become; whichever of equal ones stays, it is compared anew."""
         one, other = self.head(pairs.left), self.head(pairs.right)
         left, right = np.minimum(one, other), np.maximum(one, other)
-        return np.unique((left.astype(np.int64) * len(self.heads) + right)[left != right])
+        return distinct((left.astype(np.int64) * len(self.heads) + right)[left != right])
 
 
 def average_linkage(
@@ -208,7 +233,7 @@ def average_linkage(
             np.minimum(left, right).astype(np.int32), np.maximum(left, right).astype(np.int32), similarity, np.zeros(len(left), np.int32)
         )
     )
-    done: list[tuple[Ints, Ints, Doubles]] = []
+    done: list[tuple[Places, Places, Doubles]] = []
     bridged = False
     for least in layers.heights.tolist():
         if nearest is not None and not bridged and least < BRIDGE:
@@ -219,7 +244,7 @@ def average_linkage(
         active = groups.refreshed(active)
         # What falls below the layer is kept till its end, since its groups may grow more alike.
         while (high := np.flatnonzero(active.alike >= least)).size:
-            kept, gone, alike = _chosen(active.part(high), groups.sizes)
+            kept, gone, alike = _chosen(active.part(high), groups)
             done.append((kept, gone, alike))
             groups.merge(kept, gone)
             active = groups.refreshed(active)
@@ -240,34 +265,27 @@ def _bridges(groups: _Groups, nearest: Callable[[Floats], Ints]) -> _Pairs:
         none = np.empty(0, dtype=np.int32)
         return _Pairs(none, none, np.empty(0), none)
     found = nearest(unit_rows(groups.sums[heads]))
-    place, column = np.nonzero(found >= 0)
+    place, column = places_of(found >= 0)
     ends = np.sort(np.stack([heads[place], heads[found[place, column]]]), axis=0)
     left, right = np.unique(ends, axis=1)
     return _Pairs(left, right, groups.alike(left, right), np.full(len(left), groups.round, dtype=np.int32))
 
 
-def _chosen(pairs: _Pairs, sizes: Doubles) -> tuple[Ints, Ints, Doubles]:
-    """Return the merges of a round: the group that takes in, the group taken in, and how alike they are."""
-    one = np.concatenate([pairs.left, pairs.right])
-    other = np.concatenate([pairs.right, pairs.left])
-    alike = np.concatenate([pairs.alike, pairs.alike])
-    order = np.lexsort((other, -alike, one))
-    one, other, alike = one[order], other[order], alike[order]
-    first = np.r_[True, one[1:] != one[:-1]]
-    node, best, height = one[first], other[first], alike[first]
+def _chosen(pairs: _Pairs, groups: _Groups) -> tuple[Places, Places, Doubles]:
+    """Return the merges of a round: the group that takes in, ascending, the group taken in, and how alike they are."""
+    node, best, height = groups.nearest(pairs)
+    sizes = groups.sizes
     # Groups are numbered here by their place among those that have a pair.
     partner = np.searchsorted(node, best)
     mutual = partner[partner] == np.arange(len(node))
     larger = (sizes[node] > sizes[best]) | ((sizes[node] == sizes[best]) & (node < best))
     takes = mutual & larger
     asking = np.flatnonzero(takes[partner] & ~takes)
-    order = np.lexsort((node[asking], -height[asking], ~mutual[asking], best[asking]))
-    asking = asking[order]
     # Its own most alike stands first and is always taken in; the others while the sum of their sizes stays small.
+    asking = asking[np.lexsort((-height[asking], ~mutual[asking], best[asking]))]
     added = np.where(mutual[asking], 0.0, sizes[node[asking]])
     total = np.cumsum(added)
-    starts = np.searchsorted(best[asking], node[takes])
-    owner = np.searchsorted(node[takes], best[asking])
-    before = np.where(starts > 0, total[starts - 1], 0.0)
-    taken = asking[mutual[asking] | (total - before[owner] <= GROWTH * sizes[best[asking]])]
+    first = np.flatnonzero(mutual[asking])
+    before = np.repeat(total[first], np.diff(np.append(first, len(asking))))
+    taken = asking[mutual[asking] | (total - before <= GROWTH * sizes[best[asking]])]
     return best[taken], node[taken], height[taken]
