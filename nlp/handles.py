@@ -21,6 +21,9 @@ Value = Any
 
 Row = dict[str, Value]
 
+NAMES = ("handle", "mention")
+"""Kinds of shared items that are names of accounts, one or several."""
+
 _NAMED = re.compile(
     r"(https?://(?:[\w\-]+\.)*(?:"
     r"(?:twitter|x)\.com/[\w/]*\?(?:[^\s#]{0,200}&)?screen_name=|facebook\.com/profile\.php\?(?:[^\s#]{0,200}&)?id="
@@ -46,6 +49,22 @@ def _hashed(match: re.Match[str]) -> str:
     return (match[1] or match[3]) + pseudonym((match[2] or match[4]).casefold())
 
 
+def hide_item(label: str) -> str:
+    """Return the label of an item that accounts share (kind and item) without names.
+
+    Parameters
+    ----------
+    label
+        Such as ``url:https://…``, ``mention:@one @other`` or ``handle:platform/name``.
+    """
+    kind, colon, item = label.partition(":")
+    if kind not in NAMES:
+        return hide(label)
+    platform, slash, names = item.rpartition("/")
+    hidden = ["@" * name.startswith("@") + pseudonym(name.removeprefix("@")) for name in names.split()]
+    return kind + colon + platform + slash + " ".join(hidden)
+
+
 def hide_in(value: Value) -> Value:
     """Return lists, mappings and texts with `hide` done in every text; other values as they are."""
     if isinstance(value, str):
@@ -63,10 +82,12 @@ def hide_in_json(text: str) -> str:
 
 
 def hider(schema: pa.Schema) -> Callable[[Row], Row]:
-    """Return a function that hides accounts in rows of `schema`: in every text, in ``accounts`` and in ``first_movers``."""
+    """Return a function that hides accounts in rows of `schema`: in every text, in ``accounts``, ``items`` and ``first_movers``."""
     changed = {field.name: convert for field in schema if (convert := _hiding(field.type))}
     if "accounts" in schema.names and pa.types.is_list(schema.field("accounts").type):
         changed["accounts"] = lambda accounts: [pseudonym(account) for account in accounts]
+    if {"accounts", "items"} <= set(schema.names):
+        changed["items"] = lambda items: [hide_item(item) for item in items]
     if "first_movers" in changed:
         plain = changed["first_movers"]
         changed["first_movers"] = lambda movers: plain(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone import records
-from greyzone.handles import hide, hider
+from greyzone.handles import hide, hide_item, hider
 from greyzone.records import TABLES
 from greyzone.words import pseudonym
 
@@ -35,6 +35,8 @@ def hidden_table(name: str, found: pa.Table) -> pa.Table:
     """Return a table of the case without handles; the schema stays."""
     for place, field in enumerate(found.schema):
         convert: Callable[[str], str] = pseudonym if field.name in ACCOUNTS.get(name, ()) else hide
+        if (name, field.name) == ("groups", "items"):
+            convert = hide_item
         if pa.types.is_string(field.type) and not (name == "campaigns" and field.name == "profile"):
             found = found.set_column(place, field, _converted(found[field.name], convert))
         elif pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):

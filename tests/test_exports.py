@@ -358,8 +358,12 @@ def test_first_movers_and_groups_are_hidden_by_what_they_are_whatever_they_look_
     movers = [{"kind": kind, "name": name, "doc_id": "doc-1"} for kind, name in (("account", "person a"), ("outlet", "news.example"))]
     [row] = hidden_table("narratives", table([narrative(1, first_movers=movers)], NARRATIVES)).to_pylist()
     assert [mover["name"] for mover in row["first_movers"]] == [pseudonym("person a"), "news.example"]
-    [group] = table([{"group_id": "grp-1", "accounts": ["person a"], "items": ["item"]}], GROUPS).to_pylist()
-    assert hider(GROUPS)(group) == group | {"accounts": [pseudonym("person a")]}
+    labels = ["handle:twitter/some_one", "handle:some_one", "mention:@some_one @other", "url:https://x.com/some_one", "url:https://a.org/x"]
+    rows = table([{"group_id": "grp-1", "accounts": ["person a"], "items": labels}], GROUPS)
+    name, other = pseudonym("some_one"), pseudonym("other")
+    hidden = [f"handle:twitter/{name}", f"handle:{name}", f"mention:@{name} @{other}", f"url:https://x.com/{name}", "url:https://a.org/x"]
+    expected = rows.to_pylist()[0] | {"accounts": [pseudonym("person a")], "items": hidden}
+    assert hider(GROUPS)(rows.to_pylist()[0]) == hidden_table("groups", rows).to_pylist()[0] == expected
 
 
 @pytest.mark.parametrize("said", ["https://x.com/Some_One", "@Some_One", "＠Some_One"])

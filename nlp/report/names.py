@@ -6,10 +6,8 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
+from greyzone.handles import NAMES, hide_item
 from greyzone.words import pseudonym
-
-NAMES = ("handle", "mention")
-"""Kinds of items that are names of accounts, one or several."""
 
 
 def known_names(documents: pa.Table) -> frozenset[str]:
@@ -29,12 +27,5 @@ def without_names(label: str, known: Collection[str]) -> str:
     """
     kind, colon, item = label.partition(":")
     if kind in NAMES:
-        platform, slash, name = item.rpartition("/")
-        return (
-            kind
-            + colon
-            + platform
-            + slash
-            + " ".join("@" * part.startswith("@") + pseudonym(part.removeprefix("@")) for part in name.split())
-        )
+        return hide_item(label)
     return kind + colon + pseudonym(item) if item.removeprefix("@") in known else label
