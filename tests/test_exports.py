@@ -23,7 +23,7 @@ from greyzone.doctrine import load_doctrine
 from greyzone.dossier import SCHEMA, SCHEMA_VERSION, build, choose, code, plain, references, to_json, to_markdown
 from greyzone.errors import InputError
 from greyzone.eval import exports
-from greyzone.handles import hide, hide_in_json, hider
+from greyzone.handles import hide, hide_in_json, hider, shown_url
 from greyzone.records import (
     CAMPAIGNS,
     DOCUMENTS,
@@ -364,6 +364,22 @@ def test_first_movers_and_groups_are_hidden_by_what_they_are_whatever_they_look_
     hidden = [f"handle:twitter/{name}", f"handle:{name}", f"mention:@{name} @{other}", f"url:https://x.com/{name}", "url:https://a.org/x"]
     expected = rows.to_pylist()[0] | {"accounts": [pseudonym("person a")], "items": hidden}
     assert hider(GROUPS)(rows.to_pylist()[0]) == hidden_table("groups", rows).to_pylist()[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "account", "hidden", "open_"),
+    [
+        ("https://news.example/a?b=1", None, True, True),
+        ("https://news.example/a?b=1", "person a", False, True),
+        ("https://twitter.com/some_one/status/1", None, False, True),
+        ("javascript:alert(1)", None, False, False),
+        ("https://news.example/a b", None, False, False),
+        (None, None, False, False),
+    ],
+)
+def test_addresses_are_shown_where_they_are_safe_and_name_nobody(url, account, hidden, open_):
+    assert shown_url(url, account, handles=False) == (url if hidden else None)
+    assert shown_url(url, account, handles=True) == (url if open_ else None)
 
 
 @pytest.mark.parametrize("said", ["https://x.com/Some_One", "@Some_One", "＠Some_One"])
