@@ -61,7 +61,7 @@ def case(scenario, scenario_case, tmp_path_factory):
     told = done.stderr.splitlines()[-1]
     assert re.fullmatch(
         r"\d+ documents, \d+ narratives, \d+ groups? of accounts \(\d+ that no tested alternative explains\), "
-        r"\d+ candidate links \(\d+ strong, at q <= 0\.1\), \d+ campaigns?",
+        r"\d+ candidate links \(\d+ beyond chance timing, at q <= 0\.1\), \d+ campaigns?",
         told,
     ), told
     assert told.startswith(f"{Case(folder).table('documents').num_rows} documents, ")

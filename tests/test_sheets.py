@@ -452,12 +452,16 @@ def words(text):
     return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
-def test_strong_links_are_not_said_to_be_as_right_as_the_test_of_timing(told):
+def test_links_beyond_chance_timing_are_not_said_to_be_as_right_as_that_test(told):
     """Twelve links of p .7 (.4 to .9): 3.6 of them are wrong by their own word, 1.2 to 7.2 over the intervals, whatever q says."""
-    strong = table([row | {"q": 0.01} for row in told["links"].to_pylist()], LINKS)
-    shown = words(render(told | {"links": strong}, {}, doctrine=DOCTRINE))
-    assert "12 of 12 candidate links are strong: incidents moved to other times would give at most about 10 % of such a list." in shown
+    rows = [row | {"q": 0.01} for row in told["links"].to_pylist()]
+    shown = words(render(told | {"links": table(rows, LINKS)}, {}, doctrine=DOCTRINE))
+    assert "12 of 12 candidate links stand out from chance timing: incidents moved to other times" in shown
+    assert "would give at most about 10 % of such a list. That is no share of errors" in shown
     assert "by their own probabilities about 4 of the 12 are wrong (1 to 7 over their intervals)" in shown
+    one = words(render(told | {"links": table([rows[0] | {"p": 0.06, "p_lo": 0.01, "p_hi": 0.2}], LINKS)}, {}, doctrine=DOCTRINE))
+    assert "1 of 1 candidate link stands out from chance timing" in one
+    assert "about 0.9 of the 1 are wrong (0.8 to 1.0 over their intervals)" in one
     assert "the corpus is too short to move incidents in time" in words(render(told, {}, doctrine=DOCTRINE))
 
 

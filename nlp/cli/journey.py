@@ -284,14 +284,14 @@ def run_case(documents: Sequence[Path], incidents: Sequence[Path], out: Path, gi
 
 def summary(notes: Mapping[str, Any]) -> str:
     """Say in one line what a finished case holds."""
-    strong = notes["link"]["context"]["displayed"]
+    beyond = notes["link"]["context"]["displayed"]
     flagged = notes["coordinate"]["flagged"]
     return ", ".join(
         [
             counted(notes["collect"]["documents"], "document"),
             counted(notes["narratives"]["narratives"], "narrative"),
             f"{counted(notes['coordinate']['groups'], 'group')} of accounts ({flagged} that no tested alternative explains)",
-            f"{counted(notes['link']['links'], 'candidate link')} ({strong['links']} strong, at q <= {strong['q']:g})",
+            f"{counted(notes['link']['links'], 'candidate link')} ({beyond['links']} beyond chance timing, at q <= {beyond['q']:g})",
             counted(notes["campaigns"]["campaigns"], "campaign"),
         ]
     )

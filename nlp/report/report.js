@@ -276,7 +276,7 @@
       xaxis: { type: "date", range: span[1] !== 1 ? [new Date(span[0] - 15 * day), new Date(span[1] + 5 * day)] : undefined, gridcolor: shade("grid") },
       yaxis: { automargin: !narrow, range: [-1.2 * (labels.length + 0.3), 7.6], tickvals: [...labels.keys()].map((index) => -1.2 * (index + 1) + 0.4).concat([3.8]), ticktext: labels.concat(["<b>incidents</b>"]), gridcolor: shade("grid"), zeroline: true, zerolinecolor: shade("faint") },
     }), config);
-    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " : "") + plural(meant.length, "link") + " and " + plural(shown.length, "dated incident") + " at this setting. Dotted links are not among the strong ones." + (span[2] ? " " + plural(span[2], "document") + " more than a year from all others " + (span[2] === 1 ? "is" : "are") + " counted but not in the picture." : "");
+    byId("timeline-note").textContent = data.timeline.narratives.length + " of " + data.timeline.of + " narratives are drawn: those with the strongest links first, then the largest. " + (drawn.length < meant.length ? "The " + drawn.length + " most probable of " : "") + plural(meant.length, "link") + " and " + plural(shown.length, "dated incident") + " at this setting. Dotted links do not stand out from chance timing." + (span[2] ? " " + plural(span[2], "document") + " more than a year from all others " + (span[2] === 1 ? "is" : "are") + " counted but not in the picture." : "");
   }
   ["timeline-state", "timeline-p"].forEach((id) => byId(id).addEventListener("input", timeline));
 

@@ -134,7 +134,7 @@ def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], d
         "groups": len(groups),
         "flagged": sum(bool(group["flagged"]) for group in groups),
         "links": known["links"].num_rows,
-        "strong": _strong(links),
+        "beyond": _beyond_chance(links),
         "shifted": known["links"]["q"].null_count < known["links"].num_rows,
         "fdr": fdr,
         "calibrated": known["links"].num_rows > 0 and pc.all(known["links"]["calibrated"]).as_py() is True,
@@ -145,7 +145,7 @@ def _facts(known: Mapping[str, pa.Table], groups: list[Row], links: list[Row], d
     }
 
 
-def _strong(links: list[Row]) -> Row:
+def _beyond_chance(links: list[Row]) -> Row:
     """Count the displayed links, and how many of them are wrong if each holds as often as its own probability says, with bounds."""
     chosen = [[value if value is not None else link["p"][1] for value in link["p"]] for link in links if link["displayed"]]
     low, middle, high = (sum(1.0 - points[place] for points in chosen) for place in (2, 1, 0))
