@@ -32,7 +32,11 @@ ACCOUNTS: dict[str, tuple[str, ...]] = {
 
 
 def hidden_table(name: str, found: pa.Table) -> pa.Table:
-    """Return a table of the case without handles; the schema stays."""
+    """Return a table of the case without handles; the schema stays. What a row that could not be read holds is left out."""
+    if name == "rejects":
+        # Raw lines: a name stands there in any form.
+        place = found.schema.get_field_index("detail")
+        found = found.set_column(place, found.schema.field(place), pa.nulls(found.num_rows, pa.string()))
     for place, field in enumerate(found.schema):
         convert: Callable[[str], str] = pseudonym if field.name in ACCOUNTS.get(name, ()) else hide
         if (name, field.name) == ("groups", "items"):

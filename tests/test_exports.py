@@ -33,6 +33,7 @@ from greyzone.records import (
     LINKS,
     MEMBERS,
     NARRATIVES,
+    REJECTS,
     REPORTS,
     TABLES,
     empty,
@@ -364,6 +365,11 @@ def test_first_movers_and_groups_are_hidden_by_what_they_are_whatever_they_look_
     hidden = [f"handle:twitter/{name}", f"handle:{name}", f"mention:@{name} @{other}", f"url:https://x.com/{name}", "url:https://a.org/x"]
     expected = rows.to_pylist()[0] | {"accounts": [pseudonym("person a")], "items": hidden}
     assert hider(GROUPS)(rows.to_pylist()[0]) == hidden_table("groups", rows).to_pylist()[0] == expected
+
+
+def test_what_an_unreadable_row_holds_stays_at_home():
+    rows = table([{"kind": "document", "action": "rejected", "reason": "not JSON", "detail": '{"user": "person a', "offset": 3}], REJECTS)
+    assert hidden_table("rejects", rows).to_pylist() == [rows.to_pylist()[0] | {"detail": None}]
 
 
 @pytest.mark.parametrize(
