@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.language import detect_languages, language_code
+from greyzone.ranges import ranges
 from greyzone.records import DOCUMENTS, PRECISIONS, RAW_DOCUMENTS, REJECTS, SOURCES, CleanBatch, check, content_id, empty, table
 from greyzone.urls import canonical_url, find_urls, strip_urls
 
@@ -244,20 +245,13 @@ def _distinct(documents: pa.Table) -> pa.Table:
     starts = np.flatnonzero(first)
     lengths = np.diff(np.append(starts, len(ids)))
     repeated = np.flatnonzero(lengths > 1)
-    rows = np.repeat(starts[repeated], lengths[repeated]) + _counting(lengths[repeated])
+    rows = ranges(starts[repeated], lengths[repeated])
     groups = np.split(np.arange(len(rows)), np.cumsum(lengths[repeated])[:-1])
     columns = {name: documents[name].take(pa.array(rows)).to_pylist() for name in DOCUMENTS.names}
     settled = [_settled({name: [values[row] for row in group] for name, values in columns.items()}) for group in groups]
     singles = documents.take(pa.array(starts[lengths == 1]))
     merged = pa.concat_tables([singles, pa.Table.from_pylist(settled, schema=DOCUMENTS)])
     return merged.take(_order(merged, ["published_at", "doc_id"]))
-
-
-def _counting(lengths: np.ndarray) -> np.ndarray:
-    """Return 0..n-1 for each n of `lengths`, one after the other."""
-    ends = np.cumsum(lengths)
-    counted: np.ndarray = np.arange(int(ends[-1])) - np.repeat(ends - lengths, lengths)
-    return counted
 
 
 def _settled(group: dict[str, list[object]]) -> dict[str, object]:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HOMES = {"nlp": "greyzone", "models": "greyzone.models", "training": "greyzone.training", "eval": "greyzone.eval"}
-FOUNDATIONS = {"records", "errors", "dates", "text", "places", "urls", "language", "_version"}
+FOUNDATIONS = {"records", "errors", "dates", "text", "places", "urls", "language", "ranges", "_version"}
 COMPOSERS = {"pipeline", "acts", "growth", "cli", "__main__", "__init__", "sql", "doctor", "case"}
 SHARED_PARTS = {"cluster", "neighbours", "labels", "entities", "words", "scores", "terms", "bursts", "handles", "kin"}
 """Files that hold the pure parts of a stage, or of several: stages may import them."""

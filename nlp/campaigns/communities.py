@@ -30,6 +30,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from greyzone.ranges import ranges
+
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -167,8 +169,7 @@ def _near(shared: Ints, other: Ints, weight: Doubles, least: float) -> Iterator[
         a, b = (near.row[keep] + first).astype(np.int64), near.col[keep].astype(np.int64)
         # Every link of a, beside the link of b to the same end, where there is one.
         degree = (table.indptr[a + 1] - table.indptr[a]).astype(np.int64)
-        start = np.repeat(table.indptr[a] - np.cumsum(degree) + degree, degree)
-        ours = start + np.arange(int(degree.sum()))
+        ours = ranges(table.indptr[a], degree)
         wanted = np.repeat(b, degree) * table.shape[1] + shared[place][ours]
         theirs = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         met = keys[theirs] == wanted

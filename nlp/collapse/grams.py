@@ -25,6 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from greyzone.ranges import ranges
+
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 Keys = npt.NDArray[np.uint32]
@@ -243,6 +245,5 @@ def jaccard(left: Ragged, right: Ragged, pairs: tuple[Ints, Ints]) -> npt.NDArra
 def _fill(matrix: Hashes, sets: Ragged, chosen: Ints, offsets: Ints) -> None:
     """Write the chosen sets into the rows of `matrix`, each from its offset on."""
     counts = np.diff(sets.starts)[chosen]
-    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     row = np.repeat(np.arange(len(chosen)), counts)
-    matrix[row, within + np.repeat(offsets, counts)] = sets.grams[np.repeat(sets.starts[chosen], counts) + within]
+    matrix[row, ranges(offsets, counts)] = sets.grams[ranges(sets.starts[chosen], counts)]

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from greyzone.collapse.grams import Hashes, Ints, Keys, Ragged, Sizes, differing, gram_sets, jaccard, sketches
 from greyzone.collapse.rare import RareGrams
+from greyzone.ranges import ranges
 
 Scores = npt.NDArray[np.float64]
 Texts = Callable[[Ints], Sequence[str]]
@@ -348,8 +349,7 @@ class _Search:
                 done = ends[begin - 1] if begin else 0
                 end = max(begin + 1, int(np.searchsorted(ends, done + PAIRS_AT_ONCE, side="right")))
                 count = counts[begin:end]
-                place = np.repeat(begins[begin:end] - (ends[begin:end] - count - done), count) + np.arange(int(ends[end - 1] - done))
-                entries = run.entries[place]
+                entries = run.entries[ranges(begins[begin:end], count)]
                 same = (entries >> _HALF) == np.repeat(key[begin:end], count)
                 leader = (entries[same] & _LOW).astype(np.int64)
                 pairs.append(self._possible(np.repeat(row[begin:end], count)[same], leader, sizes, drawn, within=within))
@@ -408,14 +408,7 @@ def _all_sets(texts: Sequence[str]) -> Ragged:
         counts[places] = np.diff(sets.starts)
     starts = np.concatenate([[0], np.cumsum(counts)])
     grams = np.concatenate([sets.grams for _, sets in groups])
-    taken = np.repeat(starts[place], counts[place]) + _counting(counts[place])
+    taken = ranges(starts[place], counts[place])
     arranged = np.empty_like(grams)
     arranged[taken] = grams
     return Ragged(arranged, starts)
-
-
-def _counting(counts: Ints) -> Ints:
-    """Return 0 to n - 1 for each n of `counts`, one after the other."""
-    ends = np.cumsum(counts)
-    found: Ints = np.arange(int(counts.sum())) - np.repeat(ends - counts, counts)
-    return found

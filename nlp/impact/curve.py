@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.impact.dose import Batch, Indices, Reals, all_in_group, decay, norm_contributions, norm_sums, partition
+from greyzone.ranges import ranges
 
 POWER_MAX = 16.0
 """Exponents up to this are taken of the values as they are: a dose of 1e-19 then still has a power above 1e-308."""
@@ -240,9 +241,8 @@ def _spread(sums: Reals, first: Indices, stop: Indices, powered: Reals, phase: I
     lengths = stop - first
     for part in _portions(lengths):
         counts = lengths[part]
-        offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         origin = np.repeat(first[part], counts)
-        cells, kinds = origin + offsets, np.repeat(phase[part], counts)
+        cells, kinds = ranges(first[part], counts), np.repeat(phase[part], counts)
         faded = np.repeat(powered[part], counts) * np.exp2(exponent[cells, kinds] * (at[cells] - at[origin]))
         flat = np.bincount(cells * sums.shape[1] + kinds, weights=faded, minlength=sums.size)
         sums += flat.reshape(sums.shape)
@@ -253,8 +253,7 @@ def _add_mixed(out: Reals, cells: _Cells, chosen: Indices, q: Reals, rates: Real
     lengths = cells.leave[chosen] - cells.enter[chosen]
     for part in _portions(lengths):
         cell, counts = chosen[part], lengths[part]
-        offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        day, row = np.repeat(cells.enter[cell], counts) + offsets, np.repeat(cells.row[cell], counts)
+        day, row = ranges(cells.enter[cell], counts), np.repeat(cells.row[cell], counts)
         age = moments[day] - np.repeat(moments[cells.enter[cell]], counts)
         power = np.repeat(cells.sums[cell, 0], counts)
         for phase in range(1, rates.shape[1]):
