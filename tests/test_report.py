@@ -14,6 +14,7 @@ from greyzone.records import COPIES, DOCUMENTS, EDGES, GROUPS, NARRATIVES, TABLE
 from greyzone.report import render, script_json
 from greyzone.report.narratives import tell_narratives
 from greyzone.report.network import layout_network
+from greyzone.report.parts import shorten
 from greyzone.report.provenance import coverage
 from greyzone.report.view import build_view
 from greyzone.words import pseudonym
@@ -176,6 +177,28 @@ def test_what_stands_behind_a_narrative():
     assert first["movers"] == [[pseudonym("some account"), "2024-02-01", "2024-02-01"], ["some outlet", "2024-02-01", "2024-02-01"]]
     assert (first["rival"], first["kin"], first["coordinated"]) == (["nar-2", None, []], 1, 0.25)
     assert (second["rival"], second["half_life"], second["stories"], second["movers"]) == (None, 3.0, 2, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("short", "short"),
+        ("word " * 100, "word " * 78 + "word…"),
+        ("标题 " + "文" * 500, "标题 " + "文" * 396 + "…"),
+        ("RT https://example.org/" + "a" * 500, "RT https://example.org/" + "a" * 376 + "…"),
+    ],
+)
+def test_a_text_is_cut_at_a_word_where_it_has_words(text, told):
+    assert shorten(text, 400) == told
+    assert len(told) <= 400
+
+
+def test_endless_names_do_not_fill_the_page():
+    when = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
+    carriers = [{"kind": "outlet", "name": "o" * 10_000, "documents": 9, "first_seen": when, "last_seen": when}]
+    movers = [{"kind": "outlet", "name": "m" * 10_000, "doc_id": "doc-1", "at_lo": when, "at_hi": when}]
+    (told,) = tell_narratives(table([{"narrative_id": "nar-1", "spread": carriers, "first_movers": movers}], NARRATIVES), {})
+    assert len(json.dumps(told)) < 2000
 
 
 def test_counts_are_told_in_words():

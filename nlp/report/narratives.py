@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from greyzone.report.parts import Row, day, rounded
+from greyzone.report.parts import NAME, Row, day, rounded, shorten
 from greyzone.words import pseudonym
 
 SHOWN = 5
@@ -70,9 +70,12 @@ def _more(row: Row, themes: Mapping[str, int]) -> Row:
 
 
 def _carrier(mover: Row) -> str:
-    return pseudonym(mover["name"]) if mover["kind"] == "account" else str(mover["name"])
+    return pseudonym(mover["name"]) if mover["kind"] == "account" else shorten(str(mover["name"]), NAME)
 
 
 def _over_time(entries: list[Row]) -> Row:
-    shown = [[entry["name"], entry["documents"], day(entry["first_seen"]), day(entry["last_seen"])] for entry in entries[:SHOWN]]
+    shown = [
+        [shorten(str(entry["name"]), NAME), entry["documents"], day(entry["first_seen"]), day(entry["last_seen"])]
+        for entry in entries[:SHOWN]
+    ]
     return {"shown": shown, "of": len(entries)}

@@ -8,6 +8,12 @@ from typing import Any
 
 Row = dict[str, Any]
 
+NAME = 160
+"""Characters of a name, an address or a tag on the page: some sources put whole pages into such a field."""
+
+_TAIL = 40
+"""Characters that a cut may give up to end at a word."""
+
 CITED = 6
 """Documents that a sentence of a profile cites on the page; it says how many more there are."""
 
@@ -25,5 +31,9 @@ def rounded(value: object, digits: int = 3) -> float | None:
 
 
 def shorten(text: str, length: int) -> str:
-    """Cut a text at a word, with an ellipsis."""
-    return text if len(text) <= length else text[: length - 1].rsplit(" ", 1)[0] + "…"
+    """Cut a text at a word, with an ellipsis; within one where the last blank is far, as in scripts that set none between words."""
+    if len(text) <= length:
+        return text
+    cut = text[: length - 1]
+    blank = cut.rfind(" ")
+    return (cut[:blank] if blank > length - _TAIL else cut) + "…"

@@ -14,14 +14,12 @@ import pyarrow.compute as pc
 
 from greyzone.errors import SchemaError
 from greyzone.places import state_name
-from greyzone.report.parts import Row, day, rounded, shorten
+from greyzone.report.parts import NAME, Row, day, rounded, shorten
 
 ITEMS, LINKS = 20_000, 60_000
 """Items and links whose terms the page carries: about 4 MB."""
 DIGITS = 14
 """Significant digits of a term: the page and the tables then agree to 1e-9 of a score."""
-NAME = 160
-"""Characters of an item's name."""
 POINTS = ("p05", "p50", "p95")
 
 

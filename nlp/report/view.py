@@ -19,7 +19,7 @@ from greyzone.report.activity import group_activity, group_reuse
 from greyzone.report.names import known_names, without_names
 from greyzone.report.narratives import tell_narratives
 from greyzone.report.network import layout_network
-from greyzone.report.parts import Row, day, rounded, shorten
+from greyzone.report.parts import NAME, Row, day, rounded, shorten
 from greyzone.report.scores import names_of, tell_scores, tell_terms
 from greyzone.report.sheets import tell_campaigns
 from greyzone.words import pseudonym
@@ -169,7 +169,7 @@ def _group(row: Row, belongs: Mapping[tuple[str, str], float | None], names: fro
         "core": row["statistic"],
         "p": row["p"],
         "q": row["q"],
-        "items": [without_names(label, names) for label in row["items"] or []],
+        "items": [shorten(without_names(label, names), NAME) for label in row["items"] or []],
         "documents": (row["documents"] or [])[:_GROUP_DOCUMENTS],
         "documents_total": len(row["documents"] or []),
         "explanations": explanations,
@@ -209,7 +209,7 @@ def _links(known: Mapping[str, pa.Table], doctrine: Doctrine) -> tuple[list[Row]
                 "placebo": rounded(row["placebo_precision"]),
                 "lag": rounded(row["lag_days"], 1),
                 "llr": [rounded(row[f"llr_{name}"], 2) for name in LLRS],
-                "entities": row["shared_entities"] or [],
+                "entities": [shorten(name, NAME) for name in row["shared_entities"] or []],
                 "evidence": row["evidence"] or [],
                 "rivals": [[rival["incident_id"], rounded(rival["p"])] for rival in (row["rivals"] or [])],
                 "displayed": displayed,
