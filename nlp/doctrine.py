@@ -29,7 +29,7 @@ from greyzone.errors import DoctrineError
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader, in C where PyYAML was built with it: ten times as fast."""
 
-Status = Literal["cited", "judgement", "elicited", "unverified"]
+Status = Literal["cited", "judgement", "elicited", "fitted", "unverified"]
 
 OPEN_SECTION = "crosswalk."
 """Names under it may be added: a severity scale of one's own."""

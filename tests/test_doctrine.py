@@ -28,7 +28,7 @@ def test_every_bundled_number_has_value_range_source_and_status(name):
     for leaf in doctrine.leaves.values():
         assert leaf.range[0] <= leaf.value <= leaf.range[1]
         assert leaf.source.strip()
-        assert leaf.status in {"cited", "judgement", "elicited", "unverified"}
+        assert leaf.status in {"cited", "judgement", "elicited", "fitted", "unverified"}
 
 
 def test_the_three_bundled_doctrines_differ_where_they_say_so():

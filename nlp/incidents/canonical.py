@@ -1,7 +1,8 @@
 """Canonical incidents: reports of one event become one row an (event, target state), with what their agreement is worth.
 
-- reports merge at posterior >= canonical.merge, best pair first, unless a merge would chain onsets farther apart than the window or two
-  reports that one source tells apart; what is not merged from canonical.review on is logged for a person
+- reports merge at posterior >= canonical.merge, best pair first, unless a merge would chain onsets farther apart than the window, two
+  reports that one source tells apart, or groups whose other pairs do not fit (mean posterior below canonical.chain); what is not merged
+  from canonical.review on is logged for a person
 - level: triangular around the crosswalk of each graded report; several sources give the widest envelope with the mean mode
 - reach: the widest; credibility: 1 - prod(1 - pi) over origins, capped at credibility.ceiling: a source counts once, and sources that
   cite one address or print one text are one origin
@@ -52,15 +53,20 @@ def canonicalise(reports: pa.Table, *, doctrine: Doctrine) -> Canonical:
     Canonical
         Incidents ordered by incident_id, and the log of merged and reviewed pairs ordered by the ids of their reports.
     """
-    rows: list[Row] = check(reports, REPORTS, "reports").to_pylist()
-    rows.sort(key=lambda row: (str(row["report_id"]), str(row["path"]), cast("int", row["offset"] or 0)), reverse=True)
-    distinct = [_with_onset(row, doctrine) for row in {str(row["report_id"]): row for row in rows}.values()][::-1]
-    records = [record_of(row) for row in distinct]
+    distinct, records = prepare(reports, doctrine)
     groups, log = _merge(records, compare(records, doctrine), doctrine)
     incidents = [incident for group in groups for incident in _incidents([distinct[at] for at in group], doctrine)]
     incidents.sort(key=lambda row: str(row["incident_id"]))
     log.sort(key=lambda row: (str(row["report_a"]), str(row["report_b"])))
     return Canonical(table(incidents, INCIDENTS), table(log, MERGES))
+
+
+def prepare(reports: pa.Table, doctrine: Doctrine) -> tuple[list[Row], list[Record]]:
+    """Return the distinct reports ordered by report_id, each with an onset if its dates leave one, as rows and as linkage sees them."""
+    rows: list[Row] = check(reports, REPORTS, "reports").to_pylist()
+    rows.sort(key=lambda row: (str(row["report_id"]), str(row["path"]), cast("int", row["offset"] or 0)), reverse=True)
+    distinct = [_with_onset(row, doctrine) for row in {str(row["report_id"]): row for row in rows}.values()][::-1]
+    return distinct, [record_of(row) for row in distinct]
 
 
 def _with_onset(row: Row, doctrine: Doctrine) -> Row:
@@ -75,7 +81,7 @@ def _with_onset(row: Row, doctrine: Doctrine) -> Row:
 
 
 def _merge(records: Sequence[Record], linked: Linkage, doctrine: Doctrine) -> tuple[list[list[int]], list[Row]]:
-    merge, window = doctrine["canonical.merge"], doctrine["canonical.window_days"]
+    merge, window, chain = (doctrine[f"canonical.{name}"] for name in ("merge", "window_days", "chain"))
     group_of = list(range(len(records)))
     members = {at: [at] for at in range(len(records))}
 
@@ -87,8 +93,11 @@ def _merge(records: Sequence[Record], linked: Linkage, doctrine: Doctrine) -> tu
                 apart = [days for days in (gap(one, other), public_gap(one, other)) if days is not None]
                 if one.own and other.own and apart and min(apart) > window:
                     return f"it would chain dates {min(apart):.0f} days apart"
-                if one.source == other.source and not linked.twins(a, b):
+                if one.source == other.source and not linked.retold(a, b):
                     return "it would join two reports that one source tells apart"
+        fits = [linked.posterior(a, b) for a in left for b in right if records[a].source != records[b].source]
+        if math.fsum(fits) < chain * len(fits):
+            return "most other reports of both do not fit"
         return ""
 
     log: list[Row] = []

@@ -1,7 +1,7 @@
 """What dates and target states leave open: how many reports of a source could be the event of another source's report.
 
-A pair starts with the odds ``counterpart`` / Z, Z the expected number of reports of a source in the days that both dates span, with a day
-(`ZONE`) around them, among those of the target states; the larger of the two sides, at least ``rivals``. A report is spread evenly over
+A pair starts with -ln Z, Z the expected number of reports of a source in the days that both dates span, with a day (`ZONE`) around them,
+among those of the target states; the larger of the two sides, at least ``rivals``. A report is spread evenly over
 the days of its own interval: one that knows only the year is hardly a rival of two that give one day, and all of that year's are rivals
 where one of the two knows only the year. Where the same several states are listed, the one least often attacked counts: few reports list
 them all. Of the reports of a source that name no state the same part is left as of those that name one. Dates that do not overlap keep the
@@ -117,8 +117,8 @@ class Crowds:
         self._crowds = {key: Crowd.of(found) for key, found in spans.items()}
         self._left: dict[tuple[str, str, float, float, Choice], float] = {}
 
-    def where_and_when(self, a: int, b: int) -> list[tuple[str, float]]:
-        """Return the prior among what dates and states leave, and how well dates and states fit, in nats."""
+    def where_and_when(self, a: int, b: int) -> list[tuple[str, str, float]]:
+        """Return how many reports dates and states leave ("crowd"), and how well both fit ("dates", "states"): kind, words, nats."""
         one, other, numbers = self._records[a], self._records[b], self._numbers
         # A state that a text names may be another's: it counts where it meets and not where it does not.
         common = (one.states | one.named) & (other.states | other.named)
@@ -131,9 +131,9 @@ class Crowds:
             size = max(self._sizes[one.source], self._sizes[other.source])
             ways.append((-math.log(max(size, numbers["rivals"])), "no date", 0.0, size))
         _, kind, fit, crowd = max(ways)
-        prior = math.log(numbers["counterpart"]) - math.log(max(crowd, numbers["rivals"]))
-        found = [(f"one of {crowd:.0f}", prior), (kind, fit)]
-        return found + ([(f"state {','.join(sorted(common)[:3])}" if common else "no common state", state)] if state else [])
+        found = [("crowd", f"one of {crowd:.0f}", -math.log(max(crowd, numbers["rivals"]))), ("dates", kind, fit)]
+        told = f"state {','.join(sorted(common)[:3])}" if common else "no common state"
+        return found + ([("states", told, state)] if state else [])
 
     def _weighed(self, a: int, b: int, way: Way, states: tuple[Choice, Choice]) -> tuple[float, str, float, float]:
         """Return a way with its crowd: (fit and prior, name, fit, crowd); `states` are the choices for a and for b."""
