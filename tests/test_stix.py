@@ -189,6 +189,16 @@ def test_only_a_person_attributes_and_in_their_own_name(tables):
     assert validate_string(json.dumps(bundle), ValidationOptions(version="2.1")).is_valid
 
 
+@pytest.mark.parametrize(("actor", "sources"), [("Group 9", True), ("Somebody Else", False)])
+def test_whom_a_person_names_is_in_the_bundle_once_whether_sources_named_them_or_not(tables, actor, sources):
+    said = {"value": f"“{actor}”", "who": "“A. Reader”"}
+    objects = to_bundle(with_profile(tables, attribution=said), doctrine=DOCTRINE)["objects"]
+    [found] = [item for item in objects if item["type"] == "intrusion-set" and item["name"] == actor]
+    [tie] = [item for item in objects if item.get("relationship_type") == "attributed-to"]
+    assert tie["target_ref"] == found["id"]
+    assert ("Named by “A. Reader”." in found.get("description", "")) != sources
+
+
 def test_cited_documents_are_observed_and_sighted(tables, bundle):
     by = {item["id"]: item for item in bundle["objects"]}
     observed = by[object_id("observed-data", "doc-1")]
