@@ -1,0 +1,89 @@
+"""Key judgements, sentence by sentence: how it builds up, how sure that is, what speaks against it."""
+
+from __future__ import annotations
+
+import pytest
+
+from greyzone.campaigns import judgements
+from greyzone.campaigns.evidence import Evidence
+from greyzone.doctrine import load_doctrine
+from greyzone.records import LINK_TYPES
+
+DOCTRINE = load_doctrine()
+SCORE = {"target_state": "EE", "score_p50": 50.0, "excess": 3.0, "peak": 1.0, "dose": 1.0, "tempo": 2.0, "tempo_p": 0.01}
+LINK = {
+    "link_id": "lnk-1",
+    "p": 0.6,
+    "type": "exploits",
+    "calibrated": False,
+    "placebo_precision": None,
+    "rivals": [],
+    "type_probabilities": [],
+}
+
+
+def evidence(**more):
+    return Evidence(
+        **{"incidents": (), "narratives": (), "links": (), "groups": (), "scores": (), "documents": frozenset(), "doctrine": DOCTRINE}
+        | more
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts", "told"),
+    [
+        # 3 of 4 are the excess; the campaign has 2 of 4.
+        ({}, 2.0, ["most of it is what", "about half of it is carried", "above the mean of its year, more than chance timing gives"]),
+        ({"excess": 1.0, "peak": 1.0}, 0.5, ["about half of it is what", "less than half of it is carried", "above"]),
+        ({"excess": 0.0, "peak": 0.0}, 0.0, ["less than half of it is what", "less than half of it is carried", "above"]),
+        ({"tempo": 1.0}, None, ["most of it is what", "not above the mean of its year, more than chance timing gives"]),
+        ({"tempo_p": 0.051}, None, ["most of it is what", "above the mean of its year, no more than chance timing gives"]),
+        ({"tempo_p": 0.05}, None, ["most of it is what", "above the mean of its year, more than chance timing gives"]),
+        ({"tempo": None}, None, ["most of it is what", "its tempo is not told"]),
+        ({"peak": None}, 2.0, ["above the mean of its year"]),
+        ({"score_p50": None}, 2.0, ["how it builds up is not told"]),
+    ],
+)
+def test_how_it_builds_up(changes, parts, told):
+    known = {} if parts is None else {"EE": parts}
+    sentence = judgements._build_up(evidence(parts=known), SCORE | changes)
+    clauses = sentence.split("; ")
+    assert len(clauses) == len(told)
+    assert all(part in clause for part, clause in zip(told, clauses, strict=True)), sentence
+
+
+@pytest.mark.parametrize(("share", "word"), [(0.551, "most"), (0.55, "about half"), (0.45, "about half"), (0.449, "less than half")])
+def test_words_of_shares(share, word):
+    assert judgements._part(share) == word
+
+
+def test_how_sure_it_is():
+    links = [
+        LINK | {"calibrated": True, "placebo_precision": 0.5},
+        LINK | {"link_id": "lnk-2", "placebo_precision": 0.51},
+        LINK | {"link_id": "lnk-3"},
+    ]
+    incidents = [{"sources": ["one", "two"]}, {"sources": ["one", "one"]}, {"sources": None}]
+    said = {"lnk-1": [{"decision": "no"}, {"decision": "yes"}], "lnk-2": [{"decision": "unsure"}]}
+    assert judgements._confidence(evidence(links=links, incidents=incidents, said=said), "low") == (
+        "Confidence in this profile is low: 1 of 3 links calibrated, 1 of 3 incidents told by two sources or more, 1 of 3 links "
+        "confirmed by a person; for 1 of 2 links incidents moved in time give at most half as many pairs that strong."
+    )
+    assert judgements._confidence(evidence(links=[LINK], incidents=incidents[:1]), "low") == (
+        "Confidence in this profile is low: 0 of 1 link calibrated, 1 of 1 incident told by two sources or more."
+    )
+
+
+def test_what_speaks_against_it():
+    reports = [0.45 if name == "reports" else 0.55 / (len(LINK_TYPES) - 1) for name in LINK_TYPES]
+    links = [
+        LINK | {"rivals": [{"p": 0.6}], "type": "co-occurs"},
+        LINK | {"rivals": [{"p": 0.59}, {"p": None}], "type_probabilities": reports},
+    ]
+    groups = [{"explanations": [{"name": "one feed", "fits": True}, {"name": "press echo", "fits": False}]}, {"explanations": None}]
+    assert judgements._against(evidence(links=links, groups=groups, bridges=[LINK, LINK])) == (
+        "Against it speaks that an explanation without coordination fits its groups (“one feed”); other incidents fit the narratives "
+        "at least as well (1 link); ordinary coverage is as good a reading (1 link); nothing but time ties some of it (1 link of mere "
+        "co-occurrence); links lead out of it (2 links)."
+    )
+    assert judgements._against(evidence(links=[LINK])) == "Nothing that was tested speaks against it; what was not tested may."
