@@ -1,10 +1,10 @@
-"""Key judgements, sentence by sentence: how it builds up, how sure that is, what speaks against it."""
+"""Sentences of a profile one by one: how it builds up, how sure that is, what speaks against it, what is not known."""
 
 from __future__ import annotations
 
 import pytest
 
-from greyzone.campaigns import judgements
+from greyzone.campaigns import judgements, sentences
 from greyzone.campaigns.evidence import Evidence
 from greyzone.doctrine import load_doctrine
 from greyzone.records import LINK_TYPES
@@ -87,3 +87,51 @@ def test_what_speaks_against_it():
         "co-occurrence); links lead out of it (2 links)."
     )
     assert judgements._against(evidence(links=[LINK])) == "Nothing that was tested speaks against it; what was not tested may."
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "low: its probability is not calibrated on labelled links"),
+        ({"calibrated": True, "p_lo": 0.5, "p_hi": 0.75}, "moderate: it is calibrated"),
+        ({"calibrated": True, "p_lo": 0.25, "p_hi": 0.75}, "low: it is calibrated but its interval is wide"),
+        ({"calibrated": True, "p_lo": None, "p_hi": 0.75}, "low: it is calibrated but its interval is wide"),
+    ],
+)
+def test_confidence_in_a_link(changes, told):
+    assert sentences._link_confidence(LINK | changes) == f"Confidence in this link is {told}."
+
+
+INCIDENT = {"name": "Outage", "onset_precision": "day", "end_lo": "then", "sources": ["one", "two"], "level_mode": 2.0}
+UNSET = {"value": "unknown"}
+SET = {"value": "“Group 9”"}
+NO_GROUP = "No group of accounts was found to share the documents of these narratives beyond chance; that is not evidence of its absence."
+NO_LANGUAGE = "The narratives were seen in 0 identified languages (none); others not."
+
+
+@pytest.mark.parametrize(
+    ("changes", "gap"),
+    [
+        ({}, None),
+        ({"onset_precision": "month"}, "The onset of “Outage” is known to the “month” only."),
+        ({"onset_precision": None}, "The onset of “Outage” is known to the “unknown” only."),
+        ({"end_lo": None}, "No source gives an end of “Outage”; it is taken as over at its onset."),
+        ({"sources": ["one", "one"]}, "“Outage” rests on a single source."),
+        ({"level_mode": None}, "No source grades the severity of “Outage”."),
+    ],
+)
+def test_gaps_of_an_incident(changes, gap):
+    found = sentences.gaps(evidence(incidents=[INCIDENT | changes]), SET)
+    assert found == [*([gap] if gap else []), NO_LANGUAGE, NO_GROUP]
+
+
+def test_gaps_of_links_languages_scores_and_attribution():
+    stories = [{"languages": ["et", "und"]}, {"languages": None}]
+    scores = [{"target_state": "EE", "status": "not robust"}, {"target_state": "LV", "status": "ok"}]
+    found = sentences.gaps(evidence(narratives=stories, links=[LINK, LINK | {"calibrated": True}], groups=[{}], scores=scores), UNSET)
+    assert found == [
+        "1 of 2 links uncalibrated: no labelled links were at hand.",
+        "The narratives were seen in 1 identified language (“et”); others not.",
+        "The score of Estonia is marked “not robust”.",
+        "Who is behind it is unknown: no person has set an attribution.",
+    ]
