@@ -199,6 +199,18 @@ def test_whom_a_person_names_is_in_the_bundle_once_whether_sources_named_them_or
     assert ("Named by “A. Reader”." in found.get("description", "")) != sources
 
 
+@pytest.mark.parametrize(("word", "number"), [("low", 15), ("moderate", 50), ("high", 85), (None, None)])
+def test_the_confidence_of_a_profile_is_a_number_of_the_standard_wherever_it_stands(tables, word, number):
+    rows = tables["campaigns"].to_pylist()
+    rows[0]["confidence"] = word
+    told = with_profile(tables | {"campaigns": table(rows, CAMPAIGNS)}, key_judgements=[{"text": "It is likely.", "documents": ["doc-1"]}])
+    objects = to_bundle(told, doctrine=DOCTRINE)["objects"]
+    stated = [item for item in objects if item["type"] in ("campaign", "report")]
+    stated += [item for item in objects if item.get("abstract") in ("Key judgements", "Caveats")]
+    assert len(stated) == 4
+    assert [item.get("confidence") for item in stated] == [number] * 4
+
+
 def test_cited_documents_are_observed_and_sighted(tables, bundle):
     by = {item["id"]: item for item in bundle["objects"]}
     observed = by[object_id("observed-data", "doc-1")]
