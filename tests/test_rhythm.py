@@ -82,7 +82,7 @@ def test_accounts_that_post_in_the_same_minutes_are_a_group():
 def test_draws_keep_the_posts_and_few_pairs():
     trace = _trace(_shifts(1))
     clock = fit_clock(trace.incidence, trace.items)
-    drawn, weights = clock.sample(np.ones(len(trace.items)), np.random.default_rng(0))
+    drawn, weights = clock.sampler(np.ones(len(trace.items)))(np.random.default_rng(0))
     before, after = trace.incidence.sum(axis=1), drawn.sum(axis=1)
     # Two posts of an account may be moved to one minute.
     assert (after <= before).all()

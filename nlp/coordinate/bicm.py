@@ -95,34 +95,65 @@ def fit_bicm(account_degrees: Ints, item_degrees: Ints, *, tolerance: float = TO
     return Bicm(class_a.astype(np.int64).ravel(), class_i.astype(np.int64).ravel(), probability, residual)
 
 
-def sample_bicm(model: Bicm, rng: np.random.Generator) -> sparse.csr_array:
-    """Draw a bipartite graph from the model.
+class Sampler:
+    """Draws bipartite graphs from a model; what all draws have in common is worked out once.
 
     A cell (account class, item class) gets a binomial number of edges, placed uniformly without replacement, so that the cost grows
     with the number of edges and of cells, not with accounts x items.
+    """
+
+    def __init__(self, model: Bicm) -> None:
+        counts_a, counts_i = model.account_counts, model.item_counts
+        self._chance = np.clip(model.probability, 0.0, 1.0).ravel()
+        self._sizes = np.outer(counts_a, counts_i).ravel()
+        self._ends = np.cumsum(self._sizes)
+        self._accounts, self._items = np.argsort(model.account_class, kind="stable"), np.argsort(model.item_class, kind="stable")
+        # By cell: its first account and item in these orders, and how many items.
+        self._first_account = np.repeat(np.cumsum(counts_a) - counts_a, len(counts_i))
+        self._first_item = np.tile(np.cumsum(counts_i) - counts_i, len(counts_a))
+        self._width = np.tile(counts_i, len(counts_a))
+
+    def edges(self, rng: np.random.Generator) -> tuple[Ints, Ints]:
+        """Return account and item of every edge of a graph, (edges,) int64 each, in no order."""
+        sizes = self._sizes
+        drawn = rng.binomial(sizes, self._chance)
+        dense = drawn > sizes // 2
+        few, full = np.where(dense, 0, drawn), np.flatnonzero(dense)
+        keys, cell = self._distinct(few, rng), np.repeat(np.arange(len(sizes)), few)
+        if len(full):
+            holes = self._distinct(np.where(dense, sizes - drawn, 0), rng)
+            keys = np.concatenate([keys, np.setdiff1d(_all_keys(full, sizes), holes, assume_unique=True)])
+            cell = np.concatenate([cell, np.repeat(full, drawn[full])])
+        row, column = np.divmod(keys - (self._ends - sizes)[cell], self._width[cell])
+        return self._accounts[self._first_account[cell] + row], self._items[self._first_item[cell] + column]
+
+    def _distinct(self, wanted: Ints, rng: np.random.Generator) -> Ints:
+        """Draw `wanted[c]` distinct positions of every cell c, uniformly; a key is the position plus the sizes of the cells before.
+
+        Keys ascend.
+        """
+        starts = self._ends - self._sizes
+        keys = np.empty(0, dtype=np.int64)
+        cells = np.repeat(np.arange(len(wanted)), wanted)
+        while len(cells):
+            drawn = np.sort(np.concatenate([keys, starts[cells] + rng.integers(0, self._sizes[cells])]))
+            again = np.r_[False, drawn[1:] == drawn[:-1]]
+            # What a cell drew twice is drawn anew: as if one drew in turn and put back what is there already.
+            cells = np.searchsorted(self._ends, drawn[again], side="right")
+            keys = drawn[~again]
+        return keys
+
+
+def sample_bicm(model: Bicm, rng: np.random.Generator) -> sparse.csr_array:
+    """Draw a bipartite graph from the model.
 
     Returns
     -------
     scipy.sparse.csr_array
         (n, m) float64 of ones.
     """
-    n, m = len(model.account_class), len(model.item_class)
-    counts_a, counts_i = model.account_counts, model.item_counts
-    sizes = np.outer(counts_a, counts_i).ravel()
-    drawn = rng.binomial(sizes, np.clip(model.probability, 0.0, 1.0).ravel())
-    dense = drawn > sizes // 2
-    sparse_keys = _distinct(np.where(dense, 0, drawn), sizes, rng)
-    holes = _distinct(np.where(dense, sizes - drawn, 0), sizes, rng)
-    keys = np.concatenate([sparse_keys, np.setdiff1d(_all_keys(np.flatnonzero(dense), sizes), holes, assume_unique=True)])
-    ends = np.cumsum(sizes)
-    cell = np.searchsorted(ends, keys, side="right")
-    position = keys - (ends[cell] - sizes[cell])
-    class_a, class_i = np.divmod(cell, len(counts_i))
-    row, column = np.divmod(position, counts_i[class_i])
-    by_class_a, by_class_i = np.argsort(model.account_class, kind="stable"), np.argsort(model.item_class, kind="stable")
-    start_a, start_i = np.cumsum(counts_a) - counts_a, np.cumsum(counts_i) - counts_i
-    accounts, items = by_class_a[start_a[class_a] + row], by_class_i[start_i[class_i] + column]
-    return sparse.csr_array((np.ones(len(keys)), (accounts, items)), shape=(n, m))
+    accounts, items = Sampler(model).edges(rng)
+    return sparse.csr_array((np.ones(len(accounts)), (accounts, items)), shape=(len(model.account_class), len(model.item_class)))
 
 
 def _peel(probability: Doubles, k: Doubles, d: Doubles, n: Doubles, m: Doubles) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -206,21 +237,6 @@ def _newton_step(p: Doubles, k: Doubles, d: Doubles, n: Doubles, m: Doubles) -> 
         except (linalg.LinAlgError, ValueError):
             step_a[:-1] = linalg.lstsq(inner, right[:-1])[0]
     return step_a, (slope_b - weight.T @ step_a) / curve_b
-
-
-def _distinct(wanted: Ints, sizes: Ints, rng: np.random.Generator) -> Ints:
-    """Draw `wanted[c]` distinct positions of every cell c, uniformly; a key is the position plus the sizes of the cells before."""
-    ends = np.cumsum(sizes)
-    starts = ends - sizes
-    keys = np.empty(0, dtype=np.int64)
-    cells = np.repeat(np.arange(len(sizes)), wanted)
-    while len(cells):
-        drawn = np.sort(np.concatenate([keys, starts[cells] + rng.integers(0, sizes[cells])]))
-        again = np.r_[False, drawn[1:] == drawn[:-1]]
-        # What a cell drew twice is drawn anew: as if one drew in turn and put back what is there already.
-        cells = np.searchsorted(ends, drawn[again], side="right")
-        keys = drawn[~again]
-    return keys
 
 
 def _all_keys(cells: Ints, sizes: Ints) -> Ints:

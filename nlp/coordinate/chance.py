@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from greyzone.coordinate.bicm import Bicm, Doubles, Ints, fit_bicm, sample_bicm
+from greyzone.coordinate.bicm import Bicm, Doubles, Ints, Sampler, fit_bicm
 from greyzone.coordinate.communities import find_communities
 from greyzone.coordinate.pairs import Judge, PairNull, pair_null
 
@@ -92,28 +92,37 @@ class Chance:
         counts = np.bincount(self.whole.account_class[accounts], minlength=self.whole.probability.shape[0])
         return np.asarray((counts @ self.whole.probability)[self.whole.item_class])
 
-    def sample(self, weights: Doubles, rng: np.random.Generator) -> tuple[sparse.csr_array, Doubles]:
-        """Draw a null graph over the items that weigh something, and their weights.
+    def sampler(self, weights: Doubles) -> Callable[[np.random.Generator], tuple[sparse.csr_array, Doubles]]:
+        """Return what draws a null graph over the items that weigh something, and their weights.
 
         Accounts of a community come from its model, all others from that of the whole.
         """
         heavy = np.flatnonzero(weights > 0)
+        light = weights[heavy]
         nobody = np.flatnonzero(self.community < 0)
-        draws = [(self.whole, nobody, nobody, np.arange(len(heavy)))]
+        models = [(self.whole, nobody, nobody, np.arange(len(heavy)))]
         for part in self.parts:
             beyond = part.beyond[heavy]
-            draws.append((part.model, np.arange(len(part.accounts)), part.accounts, np.flatnonzero(~beyond)))
-            draws.append((self.whole, part.accounts, part.accounts, np.flatnonzero(beyond)))
-        rows, columns = [], []
-        for model, own, accounts, items in draws:
-            if len(own) and len(items):
-                graph = sample_bicm(_restricted(model, own, heavy[items]), rng).tocoo()
-                rows.append(accounts[graph.row])
-                columns.append(items[graph.col])
-        row, column = np.concatenate(rows), np.concatenate(columns)
-        found = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(self.community), len(heavy)))
-        found.sort_indices()
-        return found, weights[heavy]
+            models.append((part.model, np.arange(len(part.accounts)), part.accounts, np.flatnonzero(~beyond)))
+            models.append((self.whole, part.accounts, part.accounts, np.flatnonzero(beyond)))
+        samplers = [
+            (Sampler(_restricted(model, own, heavy[items])), accounts, items)
+            for model, own, accounts, items in models
+            if len(own) and len(items)
+        ]
+
+        def draw(rng: np.random.Generator) -> tuple[sparse.csr_array, Doubles]:
+            rows, columns = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+            for sampler, accounts, items in samplers:
+                row, column = sampler.edges(rng)
+                rows.append(accounts[row])
+                columns.append(items[column])
+            row, column = np.concatenate(rows), np.concatenate(columns)
+            found = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(self.community), len(heavy)))
+            found.sort_indices()
+            return found, light
+
+        return draw
 
 
 def fit_chance(

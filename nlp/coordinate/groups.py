@@ -243,9 +243,9 @@ def _null_depths(
     chance: Chance | rhythm.Clock, weights: Doubles, judge: Judges, minimum: int, draws: int, rng: np.random.Generator
 ) -> tuple[Ints, int]:
     """Return the depth of the deepest core in each of `draws` graphs from the null, (draws,) int64, and the most ties that one had."""
-    depths, most = np.zeros(draws, dtype=np.int64), 0
+    depths, most, sample = np.zeros(draws, dtype=np.int64), 0, chance.sampler(weights)
     for draw in range(draws):
-        graph, light = chance.sample(weights, rng)
+        graph, light = sample(rng)
         pairs = kept_pairs(graph, light, judge, minimum=minimum)
         depths[draw] = core_numbers(graph.shape[0], pairs.a, pairs.b).max(initial=0)
         most = max(most, len(pairs.a))

@@ -204,6 +204,10 @@ def kept_pairs(incidence: sparse.csr_array, weights: Doubles, judge: Judges, *, 
 
 def _shared(incidence: sparse.csr_array, weights: Doubles) -> Iterator[tuple[Ints, Ints, Ints, Doubles]]:
     """Yield (a, b, shared, statistic) of pairs a < b in blocks of rows of A W A'."""
+    # An item of one account is in no pair; of those that chance draws most are.
+    several = np.flatnonzero(np.bincount(incidence.indices, minlength=incidence.shape[1]) > 1)
+    if len(several) < incidence.shape[1]:
+        incidence, weights = sparse.csr_array(incidence[:, several]), weights[several]
     # One complex product gives both sums: the real part is T, the imaginary part the number of shared items.
     left = incidence.astype(np.complex128)
     left.data = (weights + 1j)[incidence.indices]

@@ -15,7 +15,7 @@ Meetings of u and v are Poisson with mean sum_b n_ub n_vb sum_{t in b} share_t^2
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from scipy import sparse, special
 
 from greyzone.coordinate.bicm import Doubles, Ints
 from greyzone.coordinate.fast import MINUTE, SECOND
+from greyzone.neighbours import distinct
 
 FAMILY = "rhythm"
 NAME = f"{FAMILY}-1m"
@@ -140,20 +141,28 @@ class Clock:
         posts = np.asarray(hours.counts[accounts].sum(axis=0)).ravel()
         return posts[hours.of] * hours.share
 
-    def sample(self, weights: Doubles, rng: np.random.Generator) -> tuple[sparse.csr_array, Doubles]:  # noqa: ARG002
-        """Draw a null graph and the weights of its minutes, all 1: every post moves within its hour, as the jitter null has it."""
-        rows = np.repeat(np.arange(self.incidence.shape[0]), np.diff(self.incidence.indptr))
+    def sampler(self, weights: Doubles) -> Callable[[np.random.Generator], tuple[sparse.csr_array, Doubles]]:  # noqa: ARG002
+        """Return what draws a null graph, and the weights of its minutes, all 1.
+
+        Every post moves within its hour, as the jitter null has it.
+        """
+        accounts = self.incidence.shape[0]
+        rows = np.repeat(np.arange(accounts), np.diff(self.incidence.indptr))
         posts = np.sort(self.incidence.indices)
-        hour = self.minute[self.incidence.indices] // HOUR
-        first, last = (np.searchsorted(self.minute[posts] // HOUR, hour, side=side) for side in ("left", "right"))
-        # A place among the posts of the hour and one more in every minute.
-        place = rng.integers(0, last - first + HOUR)
-        drawn = np.where(place < HOUR, hour * HOUR + place, self.minute[posts[np.minimum(first + place - HOUR, len(posts) - 1)]])
-        found, column = np.unique(drawn, return_inverse=True)
-        graph = sparse.csr_array((np.ones(len(rows)), (rows, column)), shape=(self.incidence.shape[0], len(found)))
-        graph.sum_duplicates()
-        graph.data[:] = 1.0
-        return graph, np.ones(len(found))
+        hour, hours = self.minute[self.incidence.indices] // HOUR, self.minute[posts] // HOUR
+        first, last = (np.searchsorted(hours, hour, side=side) for side in ("left", "right"))
+
+        def draw(rng: np.random.Generator) -> tuple[sparse.csr_array, Doubles]:
+            # A place among the posts of the hour and one more in every minute.
+            place = rng.integers(0, last - first + HOUR)
+            drawn = np.where(place < HOUR, hour * HOUR + place, self.minute[posts[np.minimum(first + place - HOUR, len(posts) - 1)]])
+            # In the order of minutes, an account once in each.
+            minute, row = np.divmod(distinct(drawn * accounts + rows), accounts)
+            column = np.cumsum(np.diff(minute, prepend=minute[:1]) != 0)
+            graph = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(accounts, int(column.max(initial=-1)) + 1))
+            return graph, np.ones(graph.shape[1])
+
+        return draw
 
 
 def minutes(time: Ints) -> pa.Array:

@@ -15,6 +15,7 @@ from greyzone.coordinate import fast, rhythm
 from greyzone.coordinate.bicm import Ints
 from greyzone.coordinate.traces.corpus import UNDATED, Corpus, Labels, Mask, ranks
 from greyzone.doctrine import Doctrine
+from greyzone.neighbours import distinct
 
 FAMILIES = (fast.FAMILY, rhythm.FAMILY)
 """Timed families, whose traces are named ``<family>-<width>``; every other trace is a family by itself."""
@@ -185,7 +186,7 @@ def assemble(corpus: Corpus, name: str, shares: Coded, doctrine: Doctrine, *, se
         rows, codes, account = rows[known], codes[known], account[known]
     present = np.zeros(len(corpus.names), dtype=bool)
     present[account] = True
-    pairs = _distinct(codes * len(corpus.names) + account)
+    pairs = distinct(codes * len(corpus.names) + account)
     degrees = np.bincount(pairs // max(len(corpus.names), 1), minlength=len(shares.items))
     limit = int(max(min(doctrine["coordination.popular_accounts"], doctrine["coordination.popular_share"] * present.sum()), 2))
     popular = degrees > limit
@@ -217,12 +218,6 @@ def is_shared(corpus: Corpus, shares: Coded) -> Mask:
     np.minimum.at(low, shares.codes[known], account[known])
     np.maximum.at(high, shares.codes[known], account[known])
     return np.asarray((high > low)[shares.codes] & known)
-
-
-def _distinct(values: Ints) -> Ints:
-    """Return the distinct values ascending; for a million numbers sorting is several times as fast as the hashing of `numpy.unique`."""
-    ordered = np.sort(values)
-    return ordered[np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))]
 
 
 def _renumbered(codes: Ints, count: int) -> tuple[Ints, Ints]:
