@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from greyzone.case import Case
 from greyzone.cli import app, main, printing
 from greyzone.cli.evaluate import MEASURES
+from greyzone.cli.journey import summary
 from greyzone.cli.train import TRAININGS
 from greyzone.errors import InputError
 
@@ -47,6 +48,22 @@ def greyzone(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess
 def in_a_shell(*arguments: object) -> subprocess.CompletedProcess:
     """Run a command in a process of its own."""
     return subprocess.run([sys.executable, "-m", "greyzone", *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_a_run_says_when_no_document_has_a_date_or_an_account():
+    notes = {
+        "collect": {"documents": 9, "undated": 9, "accounts": 0},
+        "narratives": {"narratives": 1},
+        "coordinate": {"groups": 0, "flagged": 0},
+        "link": {"links": 0, "context": {"displayed": {"links": 0, "q": 0.1}}},
+        "campaigns": {"campaigns": 0},
+    }
+    told = "9 documents (none has a date: name the column with --map published_at=COLUMN; none has an account: name the column with --map "
+    assert summary(notes).startswith(told + "account=COLUMN), 1 narrative, ")
+    notes["collect"] |= {"undated": 2, "accounts": 3}
+    assert summary(notes).startswith("9 documents (2 without a date), 1 narrative, ")
+    notes["collect"] |= {"undated": 0}
+    assert summary(notes).startswith("9 documents, 1 narrative, ")
 
 
 @pytest.fixture(scope="module")

@@ -288,13 +288,28 @@ def summary(notes: Mapping[str, Any]) -> str:
     flagged = notes["coordinate"]["flagged"]
     return ", ".join(
         [
-            counted(notes["collect"]["documents"], "document"),
+            counted(notes["collect"]["documents"], "document") + _lacking(notes["collect"]),
             counted(notes["narratives"]["narratives"], "narrative"),
             f"{counted(notes['coordinate']['groups'], 'group')} of accounts ({flagged} that no tested alternative explains)",
             f"{counted(notes['link']['links'], 'candidate link')} ({beyond['links']} beyond chance timing, at q <= {beyond['q']:g})",
             counted(notes["campaigns"]["campaigns"], "campaign"),
         ]
     )
+
+
+def _lacking(read: Mapping[str, Any]) -> str:
+    """Say of documents without dates or accounts that most stages have nothing to go by, and how their columns are named."""
+    gone = [
+        f"none has {what}: name the column with --map {field}=COLUMN"
+        for what, field, lacks in (
+            ("a date", "published_at", read["undated"] == read["documents"]),
+            ("an account", "account", not read["accounts"]),
+        )
+        if lacks and read["documents"]
+    ]
+    if 0 < read["undated"] < read["documents"]:
+        gone.append(f"{read['undated']} without a date")
+    return f" ({'; '.join(gone)})" if gone else ""
 
 
 def advance_case(out: Path, given: dict[str, object], *, until: str | None = None, workers: int | None = None) -> None:
