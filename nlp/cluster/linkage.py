@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greyzone.engine import on_threads
-from greyzone.neighbours import Doubles, Ints, distinct, places_of, unit_rows
+from greyzone.neighbours import Doubles, Ints, distinct, places_of, taken, unit_rows
 from greyzone.records import Floats
 
 LAYER = 0.02
@@ -114,7 +114,8 @@ class _Groups:
     """Groups of rows: sums, sizes, the group of each row, and the round in which it last grew."""
 
     def __init__(self, rows: Floats, sizes: Doubles | None) -> None:
-        self.sums = rows.copy()
+        # Copied on all threads: of a million rows it is a GiB.
+        self.sums = taken(rows, np.arange(len(rows)))
         self.sizes = np.ones(len(rows)) if sizes is None else sizes.astype(np.float64)
         self.heads = np.arange(len(rows), dtype=np.int32)
         self.grown = np.zeros(len(rows), dtype=np.int32)
