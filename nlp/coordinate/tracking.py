@@ -1,14 +1,9 @@
 """Groups in time: which group of a new run is which of the last one, when a group acted and when it slept, what its accounts did else.
 
-Identity (`keep_ids`). A group has no name of its own, so it takes that of the group that it was, by members, as narratives do by documents
-(`greyzone.lineage`; Greene, Doyle and Cunningham 2010, Spiliopoulou et al. 2006): overlap(A, B) = |A and B| / |A or B|, where of B only
-accounts count that were in some group before, so that growth takes no name away. Pairs of the largest overlap come first; B goes on as
-A if neither is taken and their overlap is ``kin_share`` or more. Any other group is a "split" from the old one that gave it most
-members, if these are ``kin_share`` of its own, else a "birth"; any old group that ends is a "merge" into the one that got most of its
-members, if these are ``kin_share`` of them, else a "death" (it is not found any more). One that goes on with other members has a row,
-"growth" if it has more of them, else "survival".
-Groups may overlap, so the accounts of one are counted in each. The same rule follows groups through windows: find them in each window
-and pass the result of one as the old groups of the next.
+Identity (`keep_ids`). A group has no name of its own, so it takes that of the group that it was, by accounts (`greyzone.kin`, with
+``kin_share`` as the share). Any other group is a "split" from an old one or a "birth"; any old group that ends is a "merge" into a new one
+or a "death" (it is not found any more). One that goes on with other members has a row, "growth" if it has more of them, else "survival".
+The same rule follows groups through windows: find them in each window and pass the result of one as the old groups of the next.
 
 Activity (`follow`). The length of a group's windows comes from its own pace: of every document that shows the group, take the shortest time
 in which ``driving_members`` such documents come, itself among them; the median of these is the pace, and a window is the least of a day, a
@@ -20,9 +15,9 @@ of them act, else "dormant"; windows without any document up to the end of the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import count, pairwise
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.doctrine import Doctrine
-from greyzone.records import GROUP_LINEAGE, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TIME, Coordination, content_id, table
+from greyzone.kin import Kin, Pair, Sets, compare
+from greyzone.records import GROUP_LINEAGE, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TIME, Coordination, table
 
 DAY = 86_400_000_000
 """Microseconds."""
@@ -83,11 +79,9 @@ def keep_ids(old: pa.Table, new: Coordination, *, doctrine: Doctrine, update: in
     """
     before = {str(row["group_id"]): frozenset(row["accounts"]) for row in old.select(["group_id", "accounts"]).to_pylist()}
     after = {str(row["group_id"]): frozenset(row["accounts"]) for row in new.groups.select(["group_id", "accounts"]).to_pylist()}
-    kin = _kin(before, after)
-    ids = _named(kin, before, after, doctrine["coordination.kin_share"])
-    rows = _events(kin, before, after, ids, doctrine["coordination.kin_share"])
-    rows.sort(key=lambda row: (EVENTS.index(str(row["event"])), str(row["group_id"])))
-    return Kept(_renamed(new, ids), table([{"update": update, **row} for row in rows], GROUP_LINEAGE))
+    kin = compare(before, after, share=doctrine["coordination.kin_share"], prefix="grp")
+    rows = sorted(_events(kin, before, after), key=lambda row: (EVENTS.index(str(row["event"])), str(row["group_id"])))
+    return Kept(_renamed(new, kin.ids), table([{"update": update, **row} for row in rows], GROUP_LINEAGE))
 
 
 def follow(groups: pa.Table, documents: pa.Table, members: pa.Table, *, doctrine: Doctrine) -> Tracks:
@@ -121,95 +115,28 @@ def follow(groups: pa.Table, documents: pa.Table, members: pa.Table, *, doctrine
     return Tracks(table(windows, GROUP_WINDOWS), table(reuse, GROUP_REUSE))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Two groups that share accounts."""
+def _events(kin: Kin, before: Sets, after: Sets) -> Iterator[Row]:
+    def told(event: str, name: str, pair: Pair, other: str | None = None) -> Row:
+        sizes = {"accounts_before": len(before[pair.old]), "accounts_after": len(after[pair.new])}
+        return {"event": event, "group_id": name, "other_id": other, **sizes, "shared": pair.shared, "overlap": pair.overlap}
 
-    old: str
-    new: str
-    shared: int
-    overlap: float
+    def alone(event: str, name: str, was: int, now: int) -> Row:
+        return {"event": event, "group_id": name, "accounts_before": was, "accounts_after": now, "shared": 0, "overlap": 0.0}
 
-
-def _kin(before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> list[_Pair]:
-    """Return the pairs of old and new groups that share accounts, the nearest first."""
-    homes: dict[str, list[str]] = {}
     for name, accounts in before.items():
-        for account in accounts:
-            homes.setdefault(account, []).append(name)
-    found = []
-    for new, accounts in after.items():
-        known = [account for account in accounts if account in homes]
-        shared: dict[str, int] = {}
-        for old in (old for account in known for old in homes[account]):
-            shared[old] = shared.get(old, 0) + 1
-        found += [_Pair(old, new, both, both / (len(before[old]) + len(known) - both)) for old, both in shared.items()]
-    return sorted(found, key=lambda pair: (-pair.overlap, -pair.shared, pair.old, pair.new))
-
-
-def _named(kin: list[_Pair], before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]], share: float) -> dict[str, str]:
-    """Return the lasting id of every new group."""
-    ids: dict[str, str] = {}
-    given: set[str] = set()
-    for pair in kin:
-        if pair.overlap >= share and pair.old not in given and pair.new not in ids:
-            ids[pair.new] = pair.old
-            given.add(pair.old)
-    taken = set(before)
-    for name in sorted(set(after) - set(ids)):
-        numbered = (content_id("grp", name, number) if number else name for number in count())
-        ids[name] = next(other for other in numbered if other not in taken)
-        taken.add(ids[name])
-    return ids
-
-
-def _events(
-    kin: list[_Pair], before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]], ids: Mapping[str, str], share: float
-) -> list[Row]:
-    most_of_old, most_of_new = _largest(kin, "old"), _largest(kin, "new")
-    heirs = {old: pair for pair in kin for old in [pair.old] if ids[pair.new] == old}
-    rows: list[Row] = []
-    for name in before:
-        pair = heirs.get(name) or most_of_old.get(name)
-        if name in heirs and pair and before[name] != after[pair.new]:
-            event = "growth" if len(after[pair.new]) > len(before[name]) else "survival"
-            rows.append({"event": event, "group_id": name, **_figures(pair, before, after)})
-        elif name not in heirs and pair and pair.shared >= share * len(before[name]):
-            rows.append({"event": "merge", "group_id": name, "other_id": ids[pair.new], **_figures(pair, before, after)})
-        elif name not in heirs:
-            rows.append({"event": "death", "group_id": name, **_alone(len(before[name]), 0)})
-    for name in after:
-        pair = most_of_new.get(name)
-        if ids[name] in heirs:
-            continue
-        if pair and pair.shared >= share * len(after[name]):
-            rows.append({"event": "split", "group_id": ids[name], "other_id": pair.old, **_figures(pair, before, after)})
+        if name in kin.heirs:
+            pair = kin.heirs[name]
+            if accounts != after[pair.new]:
+                yield told("growth" if len(after[pair.new]) > len(accounts) else "survival", name, pair)
+        elif name in kin.merged:
+            yield told("merge", name, kin.merged[name], kin.ids[kin.merged[name].new])
         else:
-            rows.append({"event": "birth", "group_id": ids[name], **_alone(0, len(after[name]))})
-    return rows
-
-
-def _largest(kin: list[_Pair], side: str) -> dict[str, _Pair]:
-    """Return for each group of one side its pair of most shared accounts, of equals the nearest kin."""
-    found: dict[str, _Pair] = {}
-    for pair in kin:
-        name = str(getattr(pair, side))
-        if name not in found or pair.shared > found[name].shared:
-            found[name] = pair
-    return found
-
-
-def _figures(pair: _Pair, before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> Row:
-    return {
-        "accounts_before": len(before[pair.old]),
-        "accounts_after": len(after[pair.new]),
-        "shared": pair.shared,
-        "overlap": pair.overlap,
-    }
-
-
-def _alone(before: int, after: int) -> Row:
-    return {"accounts_before": before, "accounts_after": after, "shared": 0, "overlap": 0.0}
+            yield alone("death", name, len(accounts), 0)
+    for name, accounts in after.items():
+        if name in kin.split:
+            yield told("split", kin.ids[name], kin.split[name], kin.split[name].old)
+        elif kin.ids[name] not in kin.heirs:
+            yield alone("birth", kin.ids[name], 0, len(accounts))
 
 
 def _renamed(new: Coordination, ids: Mapping[str, str]) -> Coordination:
