@@ -8,6 +8,7 @@ from greyzone.campaigns import judgements, sentences
 from greyzone.campaigns.evidence import Evidence
 from greyzone.doctrine import load_doctrine
 from greyzone.records import LINK_TYPES
+from greyzone.words import SCALES
 
 DOCTRINE = load_doctrine()
 SCORE = {"target_state": "EE", "score_p50": 50.0, "excess": 3.0, "peak": 1.0, "dose": 1.0, "tempo": 2.0, "tempo_p": 0.01}
@@ -33,13 +34,34 @@ def evidence(**more):
     ("changes", "parts", "told"),
     [
         # 3 of 4 are the excess; the campaign has 2 of 4.
-        ({}, 2.0, ["most of it is what", "about half of it is carried", "above the mean of its year, more than chance timing gives"]),
-        ({"excess": 1.0, "peak": 1.0}, 0.5, ["about half of it is what", "less than half of it is carried", "above"]),
-        ({"excess": 0.0, "peak": 0.0}, 0.0, ["less than half of it is what", "less than half of it is carried", "above"]),
-        ({"tempo": 1.0}, None, ["most of it is what", "not above the mean of its year, more than chance timing gives"]),
-        ({"tempo_p": 0.051}, None, ["most of it is what", "above the mean of its year, no more than chance timing gives"]),
-        ({"tempo_p": 0.05}, None, ["most of it is what", "above the mean of its year, more than chance timing gives"]),
-        ({"tempo": None}, None, ["most of it is what", "its tempo is not told"]),
+        (
+            {},
+            2.0,
+            [
+                "taken alone would give less than half of it",
+                "about half of it is carried",
+                "above the mean of its year, more than chance timing gives",
+            ],
+        ),
+        ({"excess": 1.0, "peak": 1.0}, 0.5, ["taken alone would give about half of it", "less than half of it is carried", "above"]),
+        ({"excess": 0.0, "peak": 1.0}, 0.0, ["taken alone would give most of it", "less than half of it is carried", "above"]),
+        ({"excess": 0.0, "peak": 0.0}, 0.0, ["less than half of it is carried", "above"]),
+        (
+            {"tempo": 1.0},
+            None,
+            ["taken alone would give less than half of it", "not above the mean of its year, more than chance timing gives"],
+        ),
+        (
+            {"tempo_p": 0.051},
+            None,
+            ["taken alone would give less than half of it", "above the mean of its year, no more than chance timing gives"],
+        ),
+        (
+            {"tempo_p": 0.05},
+            None,
+            ["taken alone would give less than half of it", "above the mean of its year, more than chance timing gives"],
+        ),
+        ({"tempo": None}, None, ["taken alone would give less than half of it", "its tempo is not told"]),
         ({"peak": None}, 2.0, ["above the mean of its year"]),
         ({"score_p50": None}, 2.0, ["how it builds up is not told"]),
     ],
@@ -55,6 +77,31 @@ def test_how_it_builds_up(changes, parts, told):
 @pytest.mark.parametrize(("share", "word"), [(0.551, "most"), (0.55, "about half"), (0.45, "about half"), (0.449, "less than half")])
 def test_words_of_shares(share, word):
     assert judgements._part(share) == word
+
+
+@pytest.mark.parametrize(
+    ("precision", "told"),
+    [
+        (0.99, "less than half as many narratives have"),
+        (0.51, "less than half as many narratives have"),
+        (0.5, "half as many narratives or more may have"),
+        (0.0, "half as many narratives or more may have"),
+    ],
+)
+def test_placebo_precision_is_told_as_a_test_of_timing_and_never_as_a_likelihood(precision, told):
+    incidents = [{"incident_id": "inc-1", "name": "Outage", "reports": ["rep-1"]}]
+    narratives = [{"narrative_id": "nar-1", "label": "a story", "exemplars": []}]
+    link = LINK | {"incident_id": "inc-1", "narrative_id": "nar-1", "evidence": [], "p_lo": None, "p_hi": None}
+    link |= {"placebo_precision": precision}
+    shown = sentences.alternatives(evidence(incidents=incidents, narratives=narratives, links=[link]))
+    [text] = [item["text"] for item in shown if "moved in time" in item["text"]]
+    assert text == (
+        f"With incidents moved in time, {told} a link at least as likely as that of “Outage” and “a story”; this tests the timing alone, "
+        "weakly where such links are few, and is no probability that the link is true."
+    )
+    assert not any(word in text for scale in SCALES.values() for _, word in scale.bands if word != "likely")
+    unknown = sentences.alternatives(evidence(incidents=incidents, narratives=narratives, links=[link | {"placebo_precision": None}]))
+    assert not any("moved in time" in item["text"] for item in unknown)
 
 
 def test_how_sure_it_is():

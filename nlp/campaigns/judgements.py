@@ -63,8 +63,8 @@ def _build_up(evidence: Evidence, row: Row) -> str:
     told = []
     if row["excess"] is not None and row["dose"] is not None and row["peak"] is not None:
         whole = row["excess"] + row["peak"]
-        share = row["excess"] / whole if whole > 0 else 0.0
-        told.append(f"{_part(share)} of it is what its largest single item alone does not reach")
+        if whole > 0:
+            told.append(f"its largest single item taken alone would give {_part(row['peak'] / whole)} of it")
     if (mine := evidence.parts.get(row["target_state"])) is not None and row["excess"] is not None and row["peak"] is not None:
         whole = row["excess"] + row["peak"]
         told.append(f"{_part(mine / whole if whole > 0 else 0.0)} of it is carried by what this campaign joins")

@@ -174,13 +174,20 @@ def _other_readings(evidence: Evidence, link: Row) -> list[Item]:
     text = f"That {name} and {label} are not linked at all: {evidence.word(1 - link['p'])} ({evidence.measured(1 - link['p'], low, high)})."
     found.append(sourced(text, documents))
     if link["placebo_precision"] is not None:
-        word = evidence.word(link["placebo_precision"])
-        text = f"That a pair as strong as {name} and {label} is more than chance, by incidents moved in time: {word} at least."
-        found.append(sourced(text, documents))
+        found.append(sourced(_chance(link["placebo_precision"], name, label), documents))
     if rivals := rivals_of(link):
         text = f"Incidents that fit {label} at least as well as {name} does: {counted(len(rivals), 'other incident')}."
         found.append(sourced(text, documents))
     return found
+
+
+def _chance(precision: float, name: str, label: str) -> str:
+    # Above one half, fewer than half of the narratives have such a link by chance; below, look-alike incidents alone may lower it.
+    share = "less than half as many narratives have" if precision > 0.5 else "half as many narratives or more may have"
+    return (
+        f"With incidents moved in time, {share} a link at least as likely as that of {name} and {label}; this tests the timing alone, "
+        "weakly where such links are few, and is no probability that the link is true."
+    )
 
 
 def _ends(evidence: Evidence, link: Row) -> tuple[str, str]:
