@@ -287,6 +287,20 @@ def test_filters_narrow_the_tables(browser, page, scenario_case):
 
 
 @pytest.mark.browser
+def test_other_incidents_of_a_link_are_listed_with_their_p_and_not_called_less_likely(browser, page, scenario_case):
+    opened(browser, page)
+    cell = "const found = document.querySelectorAll('#link-table td:first-child details');"
+    inside = "[[...one.querySelectorAll('summary')], [...one.querySelectorAll('small')]].map(part => part.map(e => e.textContent))"
+    told = browser.execute_script(f"{cell} return [...found].map(one => {inside})")
+    assert told
+    for summaries, lines in told:
+        assert summaries == [f"{len(lines)} other incident{'s' * (len(lines) > 1)} it could be"]
+        assert all(re.search(r", p \d\.\d\d$", line) for line in lines)
+    # Some are likelier than the link beside which they stand.
+    assert any(rival["p"] > row["p"] for row in scenario_case.table("links").to_pylist() for rival in row["rivals"])
+
+
+@pytest.mark.browser
 def test_a_narrative_tells_its_course_when_asked(browser, page):
     from selenium.webdriver.support.ui import WebDriverWait
 

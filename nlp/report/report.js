@@ -211,7 +211,7 @@
       first.append(element("b", cut(incident.name, 120)), element("small", (incident.onset || []).filter((day, index, days) => day && days.indexOf(day) === index).join(" to ") + " · " + (incident.state || "state unknown") + " · " + (incident.technique || "technique unknown")));
       first.title = incident.description || "";
       bars.append(evidenceBars(link), element("small", cut(link.entities.join(", "), 160)));
-      rivals.append(element("summary", plural(link.rivals.length, "less likely incident")));
+      rivals.append(element("summary", plural(link.rivals.length, "other incident") + " it could be"));
       link.rivals.forEach((rival) => rivals.append(element("small", cut((incidents.get(rival[0]) || {}).name || rival[0], 60) + ", p " + two(rival[1]))));
       if (link.rivals.length) first.append(rivals);
       const story = element("td", (narratives.get(link.narrative) || {}).label);
