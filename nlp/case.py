@@ -358,10 +358,10 @@ def _claim(folder: Path) -> None:
         strange = sorted(item.name for item in folder.iterdir() if not _is_ours(item.name))
     except OSError as error:
         raise CaseError(
-            f"cannot use {folder} as a case ({error.strerror})", "a folder that can be written", "give another --out"
+            f"cannot use {folder} as a case ({error.strerror})", "a folder that can be written", "name another folder"
         ) from error
     if strange and not (folder / MANIFEST).exists():
-        raise CaseError(f"{folder} holds other files ({', '.join(strange[:3])})", "a new or empty folder, or a case", "give another --out")
+        raise CaseError(f"{folder} holds other files ({', '.join(strange[:3])})", "a new or empty folder, or a case", "name another folder")
 
 
 def _is_ours(name: str) -> bool:
@@ -373,10 +373,12 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         handle = (folder / _LOCK).open("ab")
     except OSError as error:
-        raise CaseError(f"cannot write into {folder} ({error.strerror})", "a folder that can be written", "give another --out") from error
+        known = (folder / MANIFEST).exists()
+        remedy = "make it writable, or go on with a copy of the case" if known else "make it writable, or name another folder"
+        raise CaseError(f"cannot write into {folder} ({error.strerror})", "a folder that can be written", remedy) from error
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CaseError(f"another run is at work in {folder}", "one run a case", "wait for it, or give another --out") from None
+            raise CaseError(f"another run is at work in {folder}", "one run a case", "wait for it, or name another folder") from None
         yield

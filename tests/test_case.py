@@ -103,11 +103,27 @@ def test_unwritable_place(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_folder_that_cannot_be_written_is_answered_by_what_every_command_can_do(tmp_path, known):
+    folder = tmp_path / "case"
+    if known:
+        with Case.writing(folder):
+            pass
+        (folder / ".lock").unlink()
+    # Nobody can open a folder to write into it, whatever the rights of who runs the tests.
+    (folder / ".lock").mkdir(parents=True)
+    with pytest.raises(CaseError, match="cannot write into") as caught, Case.writing(folder):
+        pass
+    assert "--out" not in str(caught.value)
+    assert ("with a copy of the case" in str(caught.value)) is known
+
+
 def test_one_run_at_a_time(tmp_path):
     script = f"from greyzone.case import Case\nwith Case.writing({str(tmp_path / 'case')!r}): print('in')"
     with Case.writing(tmp_path / "case"):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "another run is at work" in done.stderr
+    assert "--out" not in done.stderr
     assert "in" not in done.stdout
 
 
