@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from greyzone.doctrine import Doctrine, load_doctrine
 from greyzone.eval.incidents.merging import fit_merging
 from greyzone.eval.incidents.pairs import Labelled, agreement, format_agreements, labelled_pairs, within
 from greyzone.eval.incidents.tables import group_of, key_of, published_reports
+from greyzone.eval.joined import joined
 from greyzone.incidents import canonicalise
 
 FOLDS = 5
@@ -53,26 +55,17 @@ def cross_validate(reports: pa.Table, pairs: Sequence[Labelled], doctrine: Doctr
 
 def parts_of(pairs: Sequence[Labelled], folds: int) -> list[int]:
     """Split pairs into parts of about one size, those that share a report, by whatever chain, into one."""
-    root: dict[str, str] = {}
-
-    def top(key: str) -> str:
-        root.setdefault(key, key)
-        while root[key] != key:
-            key = root[key]
-        return key
-
-    for pair in pairs:
-        one, other = sorted((top(pair.a), top(pair.b)))
-        root[other] = one
-    sizes: dict[str, int] = {}
-    for pair in pairs:
-        sizes[top(pair.a)] = sizes.get(top(pair.a), 0) + 1
+    keys = sorted({key for pair in pairs for key in (pair.a, pair.b)})
+    place = {key: at for at, key in enumerate(keys)}
+    lead = joined(len(keys), [(place[pair.a], place[pair.b]) for pair in pairs])
+    whole = [int(lead[place[pair.a]]) for pair in pairs]
+    sizes = Counter(whole)
     filled = [0] * folds
-    part: dict[str, int] = {}
-    for key in sorted(sizes, key=lambda key: (-sizes[key], key)):
-        part[key] = filled.index(min(filled))
-        filled[part[key]] += sizes[key]
-    return [part[top(pair.a)] for pair in pairs]
+    part: dict[int, int] = {}
+    for group in sorted(sizes, key=lambda group: (-sizes[group], group)):
+        part[group] = filled.index(min(filled))
+        filled[part[group]] += sizes[group]
+    return [part[group] for group in whole]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from greyzone.eval.joined import joined
 from greyzone.incidents import read_reports
 from greyzone.incidents.reports import list_of
 from greyzone.records import Canonical
@@ -59,16 +60,8 @@ def table_of(row: dict[str, object]) -> str:
 
 def group_of(names: Iterable[str], canonical: Canonical) -> dict[str, str]:
     """Return, for report ids, the least report_id of its event, by what was merged."""
-    parent = {name: name for name in names}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for row in canonical.merges.to_pylist():
-        if row["decision"] == "merged":
-            one, other = sorted((root(row["report_a"]), root(row["report_b"])))
-            parent[other] = one
-    return {name: root(name) for name in parent}
+    listed = sorted(set(names))
+    place = {name: at for at, name in enumerate(listed)}
+    merged = [row for row in canonical.merges.to_pylist() if row["decision"] == "merged"]
+    least = joined(len(listed), [(place[row["report_a"]], place[row["report_b"]]) for row in merged])
+    return {name: listed[at] for name, at in zip(listed, least.tolist(), strict=True)}
