@@ -41,6 +41,10 @@ class InputError(GreyzoneError, ValueError):
     exit_code = 2
 
 
+class EmptyFileError(InputError):
+    """A file without a single byte of content."""
+
+
 class SchemaError(InputError):
     """A table whose columns or types are not the declared ones."""
 

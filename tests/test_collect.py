@@ -148,6 +148,47 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path, caplog):
     assert "notes.docx passed over" in caplog.text
 
 
+EMPTY = {
+    "a.csv": b"",
+    "b.jsonl": b"",
+    "c.csv.gz": gzip.compress(b""),
+    "d.json": b"",
+    "e.parquet": b"",
+    "g.jsonl.zst": zstandard.compress(b""),
+}
+
+
+def test_an_empty_file_among_others_of_a_folder_is_a_reject(tmp_path):
+    (tmp_path / "h").mkdir()
+    for folder in (tmp_path, tmp_path / "h"):
+        for name, content in EMPTY.items():
+            write(folder, name, content)
+    write(tmp_path, "f.jsonl", jsonl_bytes([{"text": "one"}]))
+    write(tmp_path / "h", "z.csv", b"text\ntwo\n")
+    rows, rejects = collect(tmp_path)
+    assert [row["text"] for row in rows] == ["one", "two"]
+    assert reasons(rejects) == [("empty file", 0, "rejected")] * 2 * len(EMPTY)
+    assert {row["kind"] for row in rejects} == {"document"}
+    assert [row["path"] for row in rejects] == [(folder / name).as_posix() for folder in (tmp_path, tmp_path / "h") for name in EMPTY]
+
+
+def test_a_damaged_file_among_others_of_a_folder_is_still_an_error(tmp_path):
+    write(tmp_path, "a.csv", b"text\none\n")
+    write(tmp_path, "b.jsonl.gz", gzip.compress(jsonl_bytes(ROWS) * 2000)[:-200])
+    with pytest.raises(InputError, match="breaks off or is damaged"):
+        collect(tmp_path)
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_folder_of_empty_files_or_one_given_by_name_is_an_error(tmp_path, name):
+    path = write(tmp_path, name, EMPTY[name])
+    with pytest.raises(InputError, match=f"{name} is empty"):
+        collect(path)
+    write(tmp_path, "z.csv", b"")
+    with pytest.raises(InputError, match="no file of 2 in"):
+        collect(tmp_path)
+
+
 def test_bad_csv_rows_cost_one_row_each(tmp_path):
     content = b'text,account\none,a\nonly one\na,b,c\nbad \xff byte,b\n"never closed,c\ntwo,d\n\n"quoted\nbreak",e\nnul \x00 byte,f\n'
     rows, rejects = collect(write(tmp_path, "a.csv", content))

@@ -180,6 +180,17 @@ def test_a_handful_of_documents(tmp_path):
     assert case.table("members")["narrative_id"].null_count == 2
 
 
+def test_an_empty_file_in_a_folder_of_documents_is_told_and_stops_nothing(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_bytes(b"")
+    (tmp_path / "in" / "b.csv").write_text("text\none\ntwo\n")
+    case = greyzone.run([tmp_path / "in"], out=tmp_path / "case", until="collect")
+    notes = case.notes()["collect"]
+    assert (notes["documents"], notes["rows_read"], notes["rejected"]) == (2, 2, {"empty file": 1})
+    [reject] = case.table("rejects").to_pylist()
+    assert (reject["reason"], reject["path"]) == ("empty file", str(tmp_path / "in" / "a.csv"))
+
+
 def test_unknown_stage_and_empty_case(tmp_path):
     with pytest.raises(InputError, match="no stage 'nonsense'"):
         advance(tmp_path / "case", {}, until="nonsense")

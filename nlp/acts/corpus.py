@@ -59,7 +59,7 @@ def do_collect(work: Work) -> dict[str, object]:
     dated = documents["published_at"].drop_null()
     return {
         "inputs": {path: list(work.inputs[path]) for path in settings.documents},
-        "rows_read": merged.sources.num_rows + rejected.num_rows,
+        "rows_read": merged.sources.num_rows + pc.sum(pc.not_equal(rejected["reason"], collect.EMPTY_FILE), min_count=0).as_py(),
         "documents": documents.num_rows,
         "repeated_rows": merged.sources.num_rows - documents.num_rows,
         "rejected": counts(rejected, "reason"),

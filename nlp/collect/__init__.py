@@ -2,7 +2,8 @@
 
 `read_documents` finds the format of a file by its name and, where the name does not say, by its first bytes. One reader a file:
 `delimited` (CSV, TSV), `jsonlines`, `telegram` (Telegram Desktop exports and JSON arrays), `parquet`, `hf` (datasets folders).
-Nothing is lost on the way: every row is in `rows` or in `rejects` with its place and reason, or there is an `InputError`.
+Nothing is lost on the way: every row is in `rows` or in `rejects` with its place and reason, or there is an `InputError`. An empty file
+of a folder is a reject, too.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from greyzone.collect.batches import Chunk, Source, raw_batch
 from greyzone.collect.columns import check_mapping
 from greyzone.collect.streams import FORMATS, TextFile
 from greyzone.dates import day_first_of
-from greyzone.errors import InputError
-from greyzone.records import RawBatch
+from greyzone.errors import EmptyFileError, InputError
+from greyzone.records import RAW_DOCUMENTS, REJECTS, RawBatch, empty, table
 
-__all__ = ["read_documents"]
+__all__ = ["EMPTY_FILE", "read_documents"]
 
 logger = logging.getLogger(__name__)
+
+EMPTY_FILE = "empty file"
+"""Reason of a reject that is no row but a file of a folder; its `offset` is 0."""
 
 PACKED = (".gz", ".zst")
 SUFFIXES = {".csv": "delimited", ".tsv": "delimited", ".tab": "delimited", ".jsonl": "jsonlines", ".ndjson": "jsonlines"}
@@ -66,7 +70,8 @@ def read_documents(
     Raises
     ------
     InputError
-        At once for a path or mapping that cannot be; while iterating for a file that is empty, not text, damaged, or without text.
+        At once for a path or mapping that cannot be; while iterating for a file that is not text, damaged, without text, or empty (in
+        a folder an empty file is a reject, and only a folder of nothing else is an error).
     """
     mapping = dict(mapping or {})
     check_mapping(mapping)
@@ -74,25 +79,42 @@ def read_documents(
         raise InputError(f"batch_rows {batch_rows}", "at least 1")
     if as_of is not None and as_of.tzinfo is None:
         raise InputError(f"as_of {as_of.isoformat()} without a time zone", "an aware time, such as UTC")
-    files = _files(Path(path))
-    return _read(files, mapping, batch_rows, as_of)
+    where = Path(path)
+    files = _files(where)
+    if where.is_dir():
+        return _read_folder(where, files, mapping, batch_rows, as_of)
+    return _read(*files[0], mapping, batch_rows, as_of)
 
 
-def _read(files: list[tuple[Path, str]], mapping: Mapping[str, str], batch_rows: int, as_of: datetime | None) -> Iterator[RawBatch]:
+def _read_folder(
+    folder: Path, files: list[tuple[Path, str]], mapping: Mapping[str, str], batch_rows: int, as_of: datetime | None
+) -> Iterator[RawBatch]:
+    hollow = 0
     for path, kind in files:
-        name = kind or _sniff(path)
-        if name == "telegram" and set(mapping) - {"encoding"}:
-            logger.warning("%s is a Telegram export, which has fields of its own: --map does not apply to it", path)
-        reader = _READERS[name]
+        try:
+            yield from _read(path, kind, mapping, batch_rows, as_of)
+        except EmptyFileError as error:
+            hollow += 1
+            logger.warning("%s passed over: it is empty", path)
+            lost = Source(path.as_posix(), kind).reject(EMPTY_FILE, 0, str(error))
+            yield RawBatch(empty(RAW_DOCUMENTS), table([lost], REJECTS))
+    if hollow == len(files):
+        raise EmptyFileError(f"no file of {hollow:,} in {folder} holds anything", "a file with documents")
 
-        def read(source: Source, reader: _Reader = reader, path: Path = path) -> Iterator[Chunk]:
-            return reader(path, source, mapping, batch_rows)
 
-        # The order of day and month is a question to the whole file; it is asked only if a batch has a date that leaves it open.
-        order = functools.cache(functools.partial(_order, read, Source(path.as_posix(), name), mapping.get("day_first")))
-        source = Source(path.as_posix(), name, "telegram" if name == "telegram" else None, as_of, order)
-        for chunk in read(source):
-            yield raw_batch(chunk, source)
+def _read(path: Path, kind: str, mapping: Mapping[str, str], batch_rows: int, as_of: datetime | None) -> Iterator[RawBatch]:
+    name = kind or _sniff(path)
+    if name == "telegram" and set(mapping) - {"encoding"}:
+        logger.warning("%s is a Telegram export, which has fields of its own: --map does not apply to it", path)
+
+    def read(source: Source) -> Iterator[Chunk]:
+        return _READERS[name](path, source, mapping, batch_rows)
+
+    # The order of day and month is a question to the whole file; it is asked only if a batch has a date that leaves it open.
+    order = functools.cache(functools.partial(_order, read, Source(path.as_posix(), name), mapping.get("day_first")))
+    source = Source(path.as_posix(), name, "telegram" if name == "telegram" else None, as_of, order)
+    for chunk in read(source):
+        yield raw_batch(chunk, source)
 
 
 def _order(read: Callable[[Source], Iterator[Chunk]], source: Source, stated: str | None) -> bool | None:

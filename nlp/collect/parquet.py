@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from greyzone.collect.batches import Chunk, Source
 from greyzone.collect.columns import resolve
 from greyzone.collect.jsonlines import DEPTH
-from greyzone.errors import InputError
+from greyzone.errors import EmptyFileError, InputError
 
 
 def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: int) -> Iterator[Chunk]:
@@ -23,10 +23,12 @@ def chunks(path: Path, source: Source, mapping: Mapping[str, str], batch_rows: i
     Raises
     ------
     InputError
-        If the file is not Parquet, is damaged, or has no text column.
+        If the file is empty, not Parquet, damaged, or has no text column.
     """
     first = 1
     try:
+        if not path.stat().st_size:
+            raise EmptyFileError(f"{path} is empty", "a file with documents")
         with pq.ParquetFile(path) as file:
             wanted = resolve(names_of(file.schema_arrow), mapping, source.path)
             for batch in file.iter_batches(batch_size=batch_rows, columns=list(dict.fromkeys(wanted.values()))):

@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol
 
 import zstandard
 
-from greyzone.errors import InputError
+from greyzone.errors import EmptyFileError, InputError
 
 LINE_LIMIT = 16 * 2**20
 """Longest line, row or JSON value, in bytes; a longer one is a counted reject."""
@@ -95,7 +95,7 @@ class TextFile:
         while len(head) < SAMPLE and (block := self._stream.read(SAMPLE - len(head))):
             head += block
         if not head:
-            raise InputError(f"{self.path} is empty", "a file with documents")
+            raise EmptyFileError(f"{self.path} is empty", "a file with documents")
         if encoding is None and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             encoding = "utf-16"
         if encoding is not None:

@@ -56,11 +56,11 @@ DOCUMENTS = schema_of(
 screen name that the account had at the time (lower case, without @), `app` the client or service that posted."""
 
 SOURCES = schema_of(doc_id=pa.string(), collector=pa.string(), path=pa.string(), offset=pa.int64())
-"""One row an input row that became (part of) a document: rows read = sources + rejects with action "rejected"."""
+"""One row an input row that became (part of) a document: rows read = sources + rejected rows."""
 
 REJECTS = schema_of(kind=pa.string(), action=pa.string(), reason=pa.string(), detail=pa.string(), path=pa.string(), offset=pa.int64())
-"""Rows left out ("rejected") or kept with a field mended ("repaired"). `kind` is "document" or "incident"; `reason` is a fixed
-phrase that can be counted, `detail` the value met (at most 200 characters)."""
+"""Rows left out ("rejected") or kept with a field mended ("repaired"), and files that could not be read (`offset` 0). `kind` is
+"document" or "incident"; `reason` is a fixed phrase that can be counted, `detail` the value met (at most 200 characters)."""
 
 COPIES = schema_of(
     doc_id=pa.string(),
