@@ -1,9 +1,8 @@
 """Accounts hidden in what leaves a case, and addresses that are safe to write.
 
 An export shows accounts under hashed names unless handles are asked for: columns that hold accounts, @names in texts, and the name in
-addresses of profiles and posts. The same name in the same spelling is the same everywhere, so what hangs together still does; in texts
-names count in lower case. Hashing keeps a reader from seeing names, no more (`greyzone.words.pseudonym`), and a text can name people in
-ways that no pattern knows.
+addresses of profiles and posts. The same name is the same everywhere, whatever its case, so what hangs together still does.
+Hashing keeps a reader from seeing names, no more (`greyzone.words.pseudonym`), and a text can name people in ways that no pattern knows.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def hide(text: str) -> str:
 
 
 def _hashed(match: re.Match[str]) -> str:
-    return (match[1] or match[3]) + pseudonym((match[2] or match[4]).casefold())
+    return (match[1] or match[3]) + pseudonym(match[2] or match[4])
 
 
 def hide_item(label: str) -> str:

@@ -107,11 +107,12 @@ def counted(number: int, thing: str) -> str:
 
 
 def pseudonym(account: str) -> str:
-    """Return a name that is the same for the same account everywhere and does not show it.
+    """Return a name that is the same for the same account everywhere, whatever its case, and does not show it.
 
+    Platforms take no account of case in names, and texts are read in lower case. Ids that differ in case alone get one name.
     It keeps a reader from seeing handles, no more: whoever has a list of accounts can test which of them it is.
     """
-    return "account-" + hashlib.blake2b(account.encode("utf-8", "surrogatepass"), digest_size=6, person=b"greyzone").hexdigest()
+    return "account-" + hashlib.blake2b(account.casefold().encode("utf-8", "surrogatepass"), digest_size=6, person=b"greyzone").hexdigest()
 
 
 def quoted(text: object) -> str:

@@ -367,6 +367,15 @@ def test_first_movers_and_groups_are_hidden_by_what_they_are_whatever_they_look_
     assert hider(GROUPS)(rows.to_pylist()[0]) == hidden_table("groups", rows).to_pylist()[0] == expected
 
 
+def test_an_account_and_a_mention_of_it_have_one_pseudonym_whatever_their_case():
+    row = {"doc_id": "doc-1", "text": "so says @ann, https://x.com/ANN/status/1", "account": "Ann", "handle": "ann", "mentions": ["ann"]}
+    [shown] = hidden_table("documents", table([row], DOCUMENTS)).to_pylist()
+    name = pseudonym("Ann")
+    assert {shown["account"], shown["handle"], *shown["mentions"]} == {name}
+    assert shown["text"] == f"so says @{name}, https://x.com/{name}/status/1"
+    assert pseudonym("STRASSE") == pseudonym("straße") != pseudonym("Ann")
+
+
 def test_what_an_unreadable_row_holds_stays_at_home():
     rows = table([{"kind": "document", "action": "rejected", "reason": "not JSON", "detail": '{"user": "person a', "offset": 3}], REJECTS)
     assert hidden_table("rejects", rows).to_pylist() == [rows.to_pylist()[0] | {"detail": None}]

@@ -20,7 +20,7 @@ from greyzone.graphml import NAMESPACE, renamed_edges, write_graphml
 from greyzone.records import DOCUMENTS, EDGES, GROUP_MEMBERS, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TRACES, table
 from greyzone.report import render
 from greyzone.report.activity import group_activity, group_reuse
-from greyzone.report.names import without_names
+from greyzone.report.names import known_names, without_names
 from greyzone.report.network import layout_network
 from greyzone.words import pseudonym
 
@@ -203,12 +203,16 @@ def test_layout_tells_number_chance_and_membership():
         ("handle:anna", f"handle:{pseudonym('anna')}"),
         ("mention:@anna @ben", f"mention:@{pseudonym('anna')} @{pseudonym('ben')}"),
         ("repost:carl", f"repost:{pseudonym('carl')}"),
+        ("repost:Carl", f"repost:{pseudonym('carl')}"),
+        ("repost:@carl", f"repost:@{pseudonym('carl')}"),
+        ("repost:dora", f"repost:{pseudonym('Dora')}"),
         ("repost:123", "repost:123"),
         ("hashtags:#anna", "hashtags:#anna"),
     ],
 )
 def test_items_that_are_names_of_accounts_are_not_shown(label, shown):
-    assert without_names(label, {"carl"}) == shown
+    documents = table([{"doc_id": "d", "account": "Dora", "handle": "carl"}], DOCUMENTS)
+    assert without_names(label, known_names(documents)) == shown
 
 
 def test_no_name_stands_among_the_items_of_the_page():

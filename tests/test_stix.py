@@ -307,6 +307,16 @@ def test_many_objects_are_written_without_a_bundle_in_memory(monkeypatch):
     assert count == len(json.loads(text)["objects"]) >= 4_000
 
 
+def test_spellings_of_one_account_are_one_observable(tables):
+    rows = [row | {"accounts": ["Ann", "ann", "ben"]} for row in tables["groups"].to_pylist()]
+    made = list(iter_objects(tables | {"groups": table(rows, GROUPS)}, doctrine=DOCTRINE))
+    assert len({item["id"] for item in made}) == len(made)
+    names = [item["user_id"] for item in made if item["type"] == "user-account"]
+    assert sorted(names) == sorted([pseudonym("@person_a"), pseudonym("ann"), pseudonym("ben")])
+    [group] = [item for item in made if item.get("context") == "suspicious-activity"]
+    assert sum(ref.startswith("user-account--") for ref in group["object_refs"]) == 2
+
+
 def test_objects_come_one_by_one(tables):
     assert next(iter_objects(tables, doctrine=DOCTRINE))["type"] == "identity"
 

@@ -11,8 +11,8 @@ from greyzone.words import pseudonym
 
 
 def known_names(documents: pa.Table) -> frozenset[str]:
-    """Return the accounts and handles of the documents."""
-    return frozenset(name for column in ("account", "handle") for name in documents[column].unique().to_pylist() if name)
+    """Return the accounts and handles of the documents without regard to case."""
+    return frozenset(name.casefold() for column in ("account", "handle") for name in documents[column].unique().to_pylist() if name)
 
 
 def without_names(label: str, known: Collection[str]) -> str:
@@ -23,9 +23,10 @@ def without_names(label: str, known: Collection[str]) -> str:
     label
         Kind and item, such as ``url:https://…``, ``mention:@one @other`` or ``handle:platform/name``.
     known
-        Names of accounts: an item of any kind that is one of them gets its pseudonym.
+        Names of accounts (`known_names`): an item of any kind that is one of them gets its pseudonym.
     """
     kind, colon, item = label.partition(":")
     if kind in NAMES:
         return hide_item(label)
-    return kind + colon + pseudonym(item) if item.removeprefix("@") in known else label
+    name = item.removeprefix("@")
+    return kind + colon + item.removesuffix(name) + pseudonym(name) if name.casefold() in known else label

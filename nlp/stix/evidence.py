@@ -70,7 +70,7 @@ def evidence_objects(make: Maker, cited: Cited, groups: pa.Table, *, handles: bo
     """Yield the observables of cited documents and of groups, each once, then the observed data."""
     own = pc.list_flatten(groups["accounts"])
     accounts = pa.chunked_array([*cited.documents["account"].chunks, *own.chunks], pa.string()).unique().drop_null()
-    for name in sorted(account if handles else pseudonym(account) for account in accounts.to_pylist()):
+    for name in sorted({account if handles else pseudonym(account) for account in accounts.to_pylist()}):
         item = {"type": "user-account", "spec_version": "2.1", "id": observable_id("user-account", {"user_id": name})}
         yield item | {"user_id": name, "object_marking_refs": [TLP_MARKINGS[make.tlp]]}
     rows = cited.documents.select(["doc_id", "url", "account"])
