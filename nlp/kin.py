@@ -11,7 +11,7 @@ overlap: a member of several counts in each. Narratives, which do not overlap an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -78,6 +78,52 @@ def compare(before: Sets, after: Sets, *, share: float, prefix: str) -> Kin:
         ids[name] = next(other for other in numbered if other not in taken)
         taken.add(ids[name])
     return Kin(heirs, merged, split, ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one set.
+
+    Attributes
+    ----------
+    event
+        "continued" with other members, "merged", "ended", "split" or "born".
+    name, other
+        The lasting name, and that of the set that it merged into or split from.
+    before, after
+        Members of the old and of the new set, 0 where there is none.
+    shared, overlap
+        Of the two, 0 where there is but one.
+    """
+
+    event: str
+    name: str
+    other: str | None
+    before: int
+    after: int
+    shared: int = 0
+    overlap: float = 0.0
+
+
+def fates(kin: Kin, before: Sets, after: Sets) -> Iterator[Fate]:
+    """Yield what became of every set, but of those that go on with the same members."""
+
+    def told(event: str, name: str, pair: Pair, other: str | None = None) -> Fate:
+        return Fate(event, name, other, len(before[pair.old]), len(after[pair.new]), pair.shared, pair.overlap)
+
+    for name, members in before.items():
+        if name in kin.heirs:
+            if members != after[kin.heirs[name].new]:
+                yield told("continued", name, kin.heirs[name])
+        elif name in kin.merged:
+            yield told("merged", name, kin.merged[name], kin.ids[kin.merged[name].new])
+        else:
+            yield Fate("ended", name, None, len(members), 0)
+    for name, members in after.items():
+        if name in kin.split:
+            yield told("split", kin.ids[name], kin.split[name], kin.split[name].old)
+        elif kin.ids[name] not in kin.heirs:
+            yield Fate("born", kin.ids[name], None, 0, len(members))
 
 
 def _pairs(before: Sets, after: Sets) -> list[Pair]:

@@ -7,12 +7,12 @@ one or "ended". One that goes on with other members has a row "continued"; one t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from greyzone.kin import Kin, Pair, Sets, compare
+from greyzone.kin import Fate, Sets, compare, fates
 from greyzone.records import CAMPAIGN_LINEAGE, table
 
 EVENTS = ("born", "split", "continued", "merged", "ended")
@@ -47,28 +47,10 @@ def keep_ids(before: Sets, after: Sets, *, share: float, update: int) -> Kept:
         Ids, all different, and events in the order (`EVENTS`, campaign_id).
     """
     kin = compare(before, after, share=share, prefix="cmp")
-    rows = sorted(_events(kin, before, after), key=lambda row: (EVENTS.index(str(row["event"])), str(row["campaign_id"])))
+    rows = sorted(map(_row, fates(kin, before, after)), key=lambda row: (EVENTS.index(str(row["event"])), str(row["campaign_id"])))
     return Kept(kin.ids, table([{"update": update, **row} for row in rows], CAMPAIGN_LINEAGE))
 
 
-def _events(kin: Kin, before: Sets, after: Sets) -> Iterator[Row]:
-    def told(event: str, name: str, pair: Pair, other: str | None = None) -> Row:
-        sizes = {"members_before": len(before[pair.old]), "members_after": len(after[pair.new])}
-        return {"event": event, "campaign_id": name, "other_id": other, **sizes, "shared": pair.shared, "overlap": pair.overlap}
-
-    def alone(event: str, name: str, was: int, now: int) -> Row:
-        return {"event": event, "campaign_id": name, "members_before": was, "members_after": now, "shared": 0, "overlap": 0.0}
-
-    for name, members in before.items():
-        if name in kin.heirs:
-            if members != after[kin.heirs[name].new]:
-                yield told("continued", name, kin.heirs[name])
-        elif name in kin.merged:
-            yield told("merged", name, kin.merged[name], kin.ids[kin.merged[name].new])
-        else:
-            yield alone("ended", name, len(members), 0)
-    for name, members in after.items():
-        if name in kin.split:
-            yield told("split", kin.ids[name], kin.split[name], kin.split[name].old)
-        elif kin.ids[name] not in kin.heirs:
-            yield alone("born", kin.ids[name], 0, len(members))
+def _row(fate: Fate) -> Row:
+    sizes = {"members_before": fate.before, "members_after": fate.after, "shared": fate.shared, "overlap": fate.overlap}
+    return {"event": fate.event, "campaign_id": fate.name, "other_id": fate.other, **sizes}

@@ -15,7 +15,7 @@ of them act, else "dormant"; windows without any document up to the end of the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from greyzone.doctrine import Doctrine
-from greyzone.kin import Kin, Pair, Sets, compare
+from greyzone.kin import Fate, compare, fates
 from greyzone.records import GROUP_LINEAGE, GROUP_REUSE, GROUP_WINDOWS, GROUPS, TIME, Coordination, table
 
 DAY = 86_400_000_000
@@ -39,6 +39,9 @@ EVENTS = ("birth", "split", "growth", "survival", "merge", "death")
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+_NAMED = {"merged": "merge", "ended": "death", "split": "split", "born": "birth"}
+"""Events of kin by what they are called of groups; one that goes on grew or survived."""
+
 Row = dict[str, object]
 
 
@@ -80,7 +83,7 @@ def keep_ids(old: pa.Table, new: Coordination, *, doctrine: Doctrine, update: in
     before = {str(row["group_id"]): frozenset(row["accounts"]) for row in old.select(["group_id", "accounts"]).to_pylist()}
     after = {str(row["group_id"]): frozenset(row["accounts"]) for row in new.groups.select(["group_id", "accounts"]).to_pylist()}
     kin = compare(before, after, share=doctrine["coordination.kin_share"], prefix="grp")
-    rows = sorted(_events(kin, before, after), key=lambda row: (EVENTS.index(str(row["event"])), str(row["group_id"])))
+    rows = sorted(map(_row, fates(kin, before, after)), key=lambda row: (EVENTS.index(str(row["event"])), str(row["group_id"])))
     return Kept(_renamed(new, kin.ids), table([{"update": update, **row} for row in rows], GROUP_LINEAGE))
 
 
@@ -115,28 +118,10 @@ def follow(groups: pa.Table, documents: pa.Table, members: pa.Table, *, doctrine
     return Tracks(table(windows, GROUP_WINDOWS), table(reuse, GROUP_REUSE))
 
 
-def _events(kin: Kin, before: Sets, after: Sets) -> Iterator[Row]:
-    def told(event: str, name: str, pair: Pair, other: str | None = None) -> Row:
-        sizes = {"accounts_before": len(before[pair.old]), "accounts_after": len(after[pair.new])}
-        return {"event": event, "group_id": name, "other_id": other, **sizes, "shared": pair.shared, "overlap": pair.overlap}
-
-    def alone(event: str, name: str, was: int, now: int) -> Row:
-        return {"event": event, "group_id": name, "accounts_before": was, "accounts_after": now, "shared": 0, "overlap": 0.0}
-
-    for name, accounts in before.items():
-        if name in kin.heirs:
-            pair = kin.heirs[name]
-            if accounts != after[pair.new]:
-                yield told("growth" if len(after[pair.new]) > len(accounts) else "survival", name, pair)
-        elif name in kin.merged:
-            yield told("merge", name, kin.merged[name], kin.ids[kin.merged[name].new])
-        else:
-            yield alone("death", name, len(accounts), 0)
-    for name, accounts in after.items():
-        if name in kin.split:
-            yield told("split", kin.ids[name], kin.split[name], kin.split[name].old)
-        elif kin.ids[name] not in kin.heirs:
-            yield alone("birth", kin.ids[name], 0, len(accounts))
+def _row(fate: Fate) -> Row:
+    event = _NAMED.get(fate.event) or ("growth" if fate.after > fate.before else "survival")
+    sizes = {"accounts_before": fate.before, "accounts_after": fate.after, "shared": fate.shared, "overlap": fate.overlap}
+    return {"event": event, "group_id": fate.name, "other_id": fate.other, **sizes}
 
 
 def _renamed(new: Coordination, ids: Mapping[str, str]) -> Coordination:

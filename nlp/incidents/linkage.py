@@ -34,7 +34,11 @@ class Pair:
 
 
 class Linkage(NamedTuple):
-    """Compared pairs, best first; the posterior of any two reports of two sources; whether one source tells an event in both reports."""
+    """Compared pairs, best first, and two questions.
+
+    `posterior` is that of any two reports of two sources, 0 where they were not compared or their log-odds are below ``least_odds``;
+    `retold` is whether one source tells an event in both of its reports.
+    """
 
     pairs: list[Pair]
     posterior: Callable[[int, int], float]
